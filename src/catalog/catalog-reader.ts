@@ -1,0 +1,193 @@
+import { readFile, readdir, stat } from 'node:fs/promises';
+import { z } from 'zod';
+import { isDigest, sha256, type Digest } from '../core/digest.js';
+import { CalyxError, fileError, systemCode } from '../core/errors.js';
+import {
+  DEFAULT_REF,
+  formatModelName,
+  isRevisionId,
+  modelOfCacheFolder,
+  type ModelName,
+  type ModelSpec,
+} from '../core/names.js';
+import { decodeManifest } from './manifest-codec.js';
+import type { Manifest } from './manifest.js';
+import type { Revision } from './slice.js';
+import type { StoreLayout } from './store-layout.js';
+
+/** A ref at one moment. */
+export interface Ref {
+  readonly revision: string;
+  /** Grows with each change, also when an older revision comes back; the highest one counts. */
+  readonly generation: number;
+  /** Digest of the revision's manifest. */
+  readonly manifest: Digest;
+}
+
+/** What a name led to. */
+export interface ResolvedRevision extends Revision {
+  readonly manifestDigest: Digest;
+}
+
+/** The port through which everything asks which models and revisions exist. */
+export interface CatalogReader {
+  /** All models that are published, by name. */
+  models(): Promise<ModelName[]>;
+  /** The refs of a model; empty if there is no such model. */
+  refs(model: ModelName): Promise<Map<string, Ref>>;
+  /** The revision ids of a model. */
+  revisions(model: ModelName): Promise<string[]>;
+  /** The revision that a ref or a revision id names. Throws CalyxError `not-found` naming what is missing. */
+  resolve(spec: ModelSpec): Promise<ResolvedRevision>;
+}
+
+export const refSchema = z.strictObject({
+  revision: z.string().refine(isRevisionId),
+  generation: z.number().int().positive(),
+  manifest: z.string().refine(isDigest),
+});
+
+export const revisionSchema = z.strictObject({ manifest: z.string().refine(isDigest) });
+
+/** Manifests kept in memory; they are immutable, so a kept one is never stale. */
+const KEPT_MANIFESTS = 16;
+
+/**
+ * Reads the catalog from a store's data directory. Refs are read from the disk at each question, so what another process
+ * publishes or removes shows at once.
+ */
+export class DiskCatalog implements CatalogReader {
+  readonly #layout: StoreLayout;
+  readonly #manifests = new Map<Digest, Manifest>();
+  readonly #paths = new Map<Digest, string>();
+
+  constructor(layout: StoreLayout) {
+    this.#layout = layout;
+  }
+
+  async models(): Promise<ModelName[]> {
+    const folders = await listNames(this.#layout.allRefs);
+    const models: ModelName[] = [];
+    for (const folder of folders) {
+      const model = modelOfCacheFolder(folder);
+      if (model !== undefined && (await this.refs(model)).size > 0) models.push(model);
+    }
+    return models;
+  }
+
+  async refs(model: ModelName): Promise<Map<string, Ref>> {
+    const refs = new Map<string, Ref>();
+    for (const file of await listNames(this.#layout.refs(model))) {
+      if (!file.endsWith('.json')) continue;
+      const name = file.slice(0, -'.json'.length);
+      const ref = await readRecord(this.#layout.ref(model, name), refSchema);
+      if (ref !== undefined) refs.set(name, ref);
+    }
+    return refs;
+  }
+
+  async revisions(model: ModelName): Promise<string[]> {
+    const refs = await this.refs(model);
+    if (refs.size === 0) return [];
+    const names = await listNames(this.#layout.revisions(model));
+    return names.filter((name) => name.endsWith('.json')).map((name) => name.slice(0, -'.json'.length));
+  }
+
+  async resolve({ model, revision }: ModelSpec): Promise<ResolvedRevision> {
+    const name = formatModelName(model);
+    const refs = await this.refs(model);
+    if (refs.size === 0) {
+      const known = (await this.models()).map(formatModelName);
+      throw new CalyxError('not-found', `the store has no model ${name}`, {
+        hint:
+          known.length > 0
+            ? `it has ${known.join(', ')}`
+            : `publish it on the store: calyx add DIRECTORY --name ${name}`,
+      });
+    }
+    const ref = refs.get(revision);
+    if (ref !== undefined) return this.#load(model, ref.revision, ref.manifest);
+    const record = isRevisionId(revision)
+      ? await readRecord(this.#layout.revision(model, revision), revisionSchema)
+      : undefined;
+    if (record !== undefined) return this.#load(model, revision, record.manifest);
+    throw new CalyxError('not-found', `the model ${name} has no revision or ref '${revision}'`, {
+      hint: `without one, its ref '${DEFAULT_REF}' is used: ${refs.get(DEFAULT_REF)?.revision ?? 'it has none'}`,
+    });
+  }
+
+  /** The canonical bytes of a manifest. Throws CalyxError `not-found` or `corrupt`. */
+  async manifestBytes(digest: Digest): Promise<Uint8Array> {
+    const path = this.#layout.manifest(digest);
+    const bytes = await readFile(path).catch((error: unknown) => {
+      if (systemCode(error) === 'ENOENT')
+        throw new CalyxError('not-found', `the store has no manifest ${digest}`);
+      throw fileError(error, 'cannot read', path);
+    });
+    if (sha256(bytes) === digest) return bytes;
+    throw new CalyxError('corrupt', `${path} does not match its SHA-256`, {
+      hint: 'the disk may be failing; remove the model and add it again',
+    });
+  }
+
+  /** Where a blob lies, or undefined if no published model has it. */
+  async locate(blob: Digest): Promise<string | undefined> {
+    const known = this.#paths.get(blob);
+    if (known !== undefined && (await isFile(known))) return known;
+    this.#paths.delete(blob);
+    for (const model of await this.models()) {
+      const path = this.#layout.blob(model, blob);
+      if (!(await isFile(path))) continue;
+      this.#paths.set(blob, path);
+      return path;
+    }
+    return undefined;
+  }
+
+  async #load(model: ModelName, revision: string, manifestDigest: Digest): Promise<ResolvedRevision> {
+    let manifest = this.#manifests.get(manifestDigest);
+    if (manifest === undefined) {
+      manifest = decodeManifest(await this.manifestBytes(manifestDigest));
+      this.#manifests.set(manifestDigest, manifest);
+      const [oldest] = this.#manifests.keys();
+      if (this.#manifests.size > KEPT_MANIFESTS && oldest !== undefined) this.#manifests.delete(oldest);
+    }
+    return { model, revision, manifest, manifestDigest };
+  }
+}
+
+/** Reads one of the catalog's small JSON records; undefined if there is none. Throws CalyxError `corrupt`, `unreadable`. */
+export async function readRecord<T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw fileError(error, 'cannot read', path);
+  }
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new CalyxError('corrupt', `${path} is not a record of this catalog`, {
+      hint: 'remove the file and add the model again',
+      cause: error,
+    });
+  }
+}
+
+/** The names in a directory, sorted; none if it does not exist. */
+export async function listNames(path: string): Promise<string[]> {
+  try {
+    return (await readdir(path)).sort();
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return [];
+    throw fileError(error, 'cannot list', path);
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (info) => info.isFile(),
+    () => false,
+  );
+}

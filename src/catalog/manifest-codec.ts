@@ -1,0 +1,143 @@
+import { z } from 'zod';
+import { isByteCount } from '../core/byte-range.js';
+import { CHUNK_BYTES, ChunkLayout } from '../core/chunking.js';
+import { DIGEST_BYTES, isDigest, sha256, type Digest } from '../core/digest.js';
+import { CalyxError, errorMessage } from '../core/errors.js';
+import { parseFilePath } from '../core/names.js';
+import { checkOverlap, checkTensor } from '../weights/safetensors-header.js';
+import type { Tensor } from '../weights/tensor.js';
+import { Manifest, type ManifestFile } from './manifest.js';
+
+/** Grows when the meaning of the bytes changes. */
+const FORMAT = 'calyx-manifest-1';
+
+/** A manifest of 400 GB in 4 MiB chunks has about 10 MB; this leaves room for 20 times that. */
+export const MAX_MANIFEST_BYTES = 200 * 1024 * 1024;
+
+// A tensor is an array, [name, dtype, shape, offset, length], because there may be tens of thousands.
+const tensorSchema = z.tuple([z.string(), z.string(), z.array(z.number()), z.number(), z.number()]);
+const ordinalsSchema = z.array(z.number().int().nonnegative());
+const manifestSchema = z.strictObject({
+  format: z.literal(FORMAT),
+  chunkBytes: z.literal(CHUNK_BYTES),
+  files: z.array(
+    z.strictObject({
+      path: z.string(),
+      size: z.number(),
+      blob: z.string().refine(isDigest, 'not a SHA-256'),
+      chunks: z.string(),
+      tensors: z.array(tensorSchema),
+    }),
+  ),
+  parts: z.strictObject({ embed: ordinalsSchema, blocks: z.array(ordinalsSchema), head: ordinalsSchema }),
+});
+
+/** The canonical bytes of a manifest: JSON without white space, keys in one order, files by path, chunk digests in base64. */
+export function encodeManifest(manifest: Manifest): Uint8Array {
+  const { embed, blocks, head } = manifest.map;
+  return Buffer.from(
+    JSON.stringify({
+      format: FORMAT,
+      chunkBytes: CHUNK_BYTES,
+      files: manifest.files.map((file) => ({
+        path: file.path,
+        size: file.size,
+        blob: file.blob,
+        chunks: Buffer.from(file.chunkDigests).toString('base64'),
+        tensors: file.tensors.map(({ name, dtype, shape, offset, length }) => [
+          name,
+          dtype,
+          shape,
+          offset,
+          length,
+        ]),
+      })),
+      parts: { embed, blocks, head },
+    }),
+  );
+}
+
+/**
+ * Reads a manifest and checks everything that later code relies on: paths, digests, extents, ordinals, and that these are
+ * the canonical bytes.
+ *
+ * @throws CalyxError `corrupt` naming what is wrong
+ */
+export function decodeManifest(bytes: Uint8Array): Manifest {
+  try {
+    const raw = manifestSchema.parse(
+      JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')),
+    );
+    const files = raw.files.map((file) =>
+      checkFile({
+        path: file.path,
+        size: file.size,
+        blob: file.blob,
+        chunkDigests: Buffer.from(file.chunks, 'base64'),
+        tensors: file.tensors.map(([name, dtype, shape, offset, length]) => ({
+          name,
+          dtype,
+          shape,
+          offset,
+          length,
+        })),
+      }),
+    );
+    const manifest = new Manifest(files, { blockCount: raw.parts.blocks.length, ...raw.parts });
+    checkManifest(manifest);
+    if (!Buffer.from(encodeManifest(manifest)).equals(bytes)) throw new Error('it is not in canonical form');
+    return manifest;
+  } catch (error) {
+    const problem = error instanceof z.ZodError ? z.prettifyError(error).slice(0, 500) : errorMessage(error);
+    throw new CalyxError('corrupt', `the manifest is not valid: ${problem}`, {
+      hint: 'the store may run another version of Calyx; update both',
+      cause: error,
+    });
+  }
+}
+
+/** The digest by which a manifest is fetched, and the revision id it gives to a model without a Hub commit. */
+export function manifestIds(bytes: Uint8Array): { digest: Digest; revision: string } {
+  const digest = sha256(bytes);
+  return { digest, revision: digest.slice(0, 40) };
+}
+
+function checkFile(file: ManifestFile): ManifestFile {
+  parseFilePath(file.path);
+  if (!isByteCount(file.size)) throw new Error(`${file.path}: impossible size`);
+  let last: Tensor | undefined;
+  for (const tensor of file.tensors) {
+    checkTensor(tensor, file.size, file.path);
+    if (last !== undefined && tensor.offset < last.offset)
+      throw new Error(`${file.path}: tensors out of order`);
+    last = tensor;
+  }
+  checkOverlap(file.tensors, file.path);
+  const { count } = ChunkLayout.of(file.size, file.tensors);
+  if (file.chunkDigests.byteLength !== count * DIGEST_BYTES)
+    throw new Error(`${file.path}: it needs ${count} chunk digests`);
+  return file;
+}
+
+function checkManifest(manifest: Manifest): void {
+  let last: string | undefined;
+  for (const { path } of manifest.files) {
+    if (last !== undefined && !(last < path)) throw new Error('files out of order');
+    last = path;
+  }
+  const names = new Set<string>();
+  let count = 0;
+  for (const file of manifest.files) {
+    for (const { name } of file.tensors) {
+      if (names.has(name)) throw new Error(`the tensor ${name} appears twice`);
+      names.add(name);
+      count += 1;
+    }
+  }
+  const { embed, blocks, head } = manifest.map;
+  for (const part of [embed, head, ...blocks]) {
+    if (new Set(part).size !== part.length || part.some((ordinal) => ordinal >= count)) {
+      throw new Error('a part names a tensor that does not exist, or one twice');
+    }
+  }
+}

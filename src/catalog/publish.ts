@@ -1,0 +1,129 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, rename, rm, symlink } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import { CalyxError, fileError, systemCode } from '../core/errors.js';
+import { DEFAULT_REF, formatModelName, type ModelName } from '../core/names.js';
+import { syncDirectory, writeFileAtomically } from '../storage/files/durable.js';
+import { listNames, readRecord, refSchema, type Ref } from './catalog-reader.js';
+import { sizeOf } from './ingest/staging-journal.js';
+import { STAGED } from './ingest/stage-model.js';
+import { decodeManifest, manifestIds } from './manifest-codec.js';
+import type { Manifest } from './manifest.js';
+import type { StoreLayout } from './store-layout.js';
+
+/** What publishing changed. */
+export interface Published {
+  readonly ref: Ref;
+  /** False if the ref named this revision before. */
+  readonly moved: boolean;
+}
+
+/**
+ * Publishes the model that `stageModel` has gathered: blobs, snapshot, manifest, and last the ref, whose appearance under its
+ * name is the one moment from which the revision is visible. Killed before, it leaves what the next call uses. Only the owner
+ * of the data directory may call it.
+ *
+ * @throws CalyxError `not-found` if nothing is staged, `corrupt` if what is staged is not whole
+ */
+export async function publishStaged(layout: StoreLayout, model: ModelName): Promise<Published> {
+  const staging = layout.staging(model);
+  const bytes = await readFile(join(staging, STAGED.manifest)).catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') {
+      throw new CalyxError('not-found', `nothing is staged for ${formatModelName(model)}`, {
+        hint: "run 'calyx add' again",
+      });
+    }
+    throw fileError(error, 'cannot read', staging);
+  });
+  const manifest = decodeManifest(bytes);
+  const { digest, revision } = manifestIds(bytes);
+  try {
+    await moveBlobs(layout, model, manifest);
+    await makeSnapshot(layout, model, revision, manifest);
+    await writeFileAtomically(layout.manifest(digest), bytes);
+    await writeFileAtomically(layout.revision(model, revision), record({ manifest: digest }));
+    const published = await moveRef(layout, model, DEFAULT_REF, { revision, manifest: digest });
+    await rm(staging, { recursive: true, force: true });
+    return published;
+  } catch (error) {
+    throw fileError(error, 'cannot publish', formatModelName(model));
+  }
+}
+
+/** Makes `ref` name a revision, with the next generation. Does nothing if it does so already. */
+async function moveRef(
+  layout: StoreLayout,
+  model: ModelName,
+  name: string,
+  to: Omit<Ref, 'generation'>,
+): Promise<Published> {
+  const path = layout.ref(model, name);
+  const before = await readRecord(path, refSchema);
+  const moved = before?.revision !== to.revision;
+  const ref = {
+    revision: to.revision,
+    generation: (before?.generation ?? 0) + (moved ? 1 : 0),
+    manifest: to.manifest,
+  };
+  if (moved) await writeFileAtomically(path, record(ref));
+  await repairHubRef(layout, model, name, ref);
+  return { ref, moved };
+}
+
+/** The ref in the Hugging Face cache layout follows ours; a kill between the two leaves it behind. */
+async function repairHubRef(layout: StoreLayout, model: ModelName, name: string, ref: Ref): Promise<void> {
+  const path = layout.hubRef(model, name);
+  const now = await readFile(path, 'utf8').catch(() => undefined);
+  if (now !== ref.revision) await writeFileAtomically(path, ref.revision);
+}
+
+/** Brings all refs of the Hugging Face cache layout in step; the owner calls it when it starts. */
+export async function repairHubRefs(
+  layout: StoreLayout,
+  model: ModelName,
+  refs: ReadonlyMap<string, Ref>,
+): Promise<void> {
+  for (const [name, ref] of refs) await repairHubRef(layout, model, name, ref);
+}
+
+async function moveBlobs(layout: StoreLayout, model: ModelName, manifest: Manifest): Promise<void> {
+  const blobs = layout.blobs(model);
+  await mkdir(blobs, { recursive: true });
+  for (const file of manifest.files) {
+    const target = layout.blob(model, file.blob);
+    if ((await sizeOf(target)) === file.size) continue;
+    const staged = join(layout.staging(model), STAGED.blobs, file.blob);
+    if ((await sizeOf(staged)) !== file.size) {
+      throw new CalyxError('corrupt', `the staged copy of ${file.path} is missing or not whole`, {
+        hint: "run 'calyx add' again",
+      });
+    }
+    await rename(staged, target);
+  }
+  await syncDirectory(blobs);
+}
+
+async function makeSnapshot(
+  layout: StoreLayout,
+  model: ModelName,
+  revision: string,
+  manifest: Manifest,
+): Promise<void> {
+  const snapshot = layout.snapshot(model, revision);
+  const snapshots = dirname(snapshot);
+  if ((await listNames(snapshots)).includes(revision)) return;
+  const temporary = join(layout.staging(model), `snapshot-${randomBytes(6).toString('hex')}`);
+  for (const file of manifest.files) {
+    const place = join(temporary, file.path);
+    await mkdir(dirname(place), { recursive: true });
+    // The target is relative to the link's final place.
+    await symlink(relative(dirname(join(snapshot, file.path)), layout.blob(model, file.blob)), place);
+  }
+  await mkdir(snapshots, { recursive: true });
+  await rename(temporary, snapshot);
+  await syncDirectory(snapshots);
+}
+
+function record(value: unknown): string {
+  return `${JSON.stringify(value)}\n`;
+}

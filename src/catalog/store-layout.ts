@@ -1,0 +1,79 @@
+import { join } from 'node:path';
+import type { Digest } from '../core/digest.js';
+import { cacheFolder, type ModelName } from '../core/names.js';
+
+/**
+ * Where things lie in a store's data directory. What others read is the Hugging Face cache layout
+ * (`models--ORG--NAME/{blobs,snapshots,refs}`); what only Calyx needs is under `.calyx`.
+ */
+export class StoreLayout {
+  readonly root: string;
+
+  constructor(root: string) {
+    this.root = root;
+  }
+
+  /** Everything that only Calyx needs. */
+  get own(): string {
+    return join(this.root, '.calyx');
+  }
+
+  /** Sockets of the processes that own, or owned, the directory. */
+  get owners(): string {
+    return join(this.own, 'owners');
+  }
+
+  /** Manifests by digest, for all models. */
+  manifest(digest: Digest): string {
+    return join(this.own, 'manifests', `${digest}.json`);
+  }
+
+  /** Which manifest a revision of a model has. */
+  revisions(model: ModelName): string {
+    return join(this.own, 'revisions', cacheFolder(model));
+  }
+
+  revision(model: ModelName, revision: string): string {
+    return join(this.revisions(model), `${revision}.json`);
+  }
+
+  /** The refs of all models; a model exists if it has one. */
+  get allRefs(): string {
+    return join(this.own, 'refs');
+  }
+
+  refs(model: ModelName): string {
+    return join(this.allRefs, cacheFolder(model));
+  }
+
+  ref(model: ModelName, ref: string): string {
+    return join(this.refs(model), `${ref}.json`);
+  }
+
+  /** Where a model is gathered before it is published. */
+  staging(model: ModelName): string {
+    return join(this.own, 'staging', cacheFolder(model));
+  }
+
+  /** The model's directory in the Hugging Face cache layout. */
+  model(model: ModelName): string {
+    return join(this.root, cacheFolder(model));
+  }
+
+  blobs(model: ModelName): string {
+    return join(this.model(model), 'blobs');
+  }
+
+  blob(model: ModelName, blob: Digest): string {
+    return join(this.blobs(model), blob);
+  }
+
+  snapshot(model: ModelName, revision: string): string {
+    return join(this.model(model), 'snapshots', revision);
+  }
+
+  /** The ref as other readers of the cache layout see it: a file with the revision id. */
+  hubRef(model: ModelName, ref: string): string {
+    return join(this.model(model), 'refs', ref);
+  }
+}

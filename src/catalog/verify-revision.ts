@@ -1,0 +1,58 @@
+import { errorMessage } from '../core/errors.js';
+import { mapLimited } from '../core/map-limited.js';
+import type { BadChunk } from './ingest/hash-file.js';
+import type { HashPool, OnBytes } from './ingest/hash-pool.js';
+import { sizeOf } from './ingest/staging-journal.js';
+import type { Manifest, ManifestFile } from './manifest.js';
+import type { ResolvedRevision } from './catalog-reader.js';
+import type { StoreLayout } from './store-layout.js';
+
+/** Something wrong with a published file. */
+export interface Finding {
+  /** The file, relative to the model. */
+  readonly path: string;
+  /** Where its content lies. */
+  readonly blobPath: string;
+  readonly problem: string;
+  /** The chunk, if it is one. */
+  readonly chunk?: BadChunk;
+  /** The tensor that the chunk is part of, if any. */
+  readonly tensor?: string;
+}
+
+/**
+ * Reads all content of a revision again and compares every chunk with the manifest.
+ *
+ * @returns what is wrong, file by file; empty if nothing is
+ */
+export async function verifyRevision(
+  layout: StoreLayout,
+  { model, manifest }: ResolvedRevision,
+  pool: HashPool,
+  onBytes: OnBytes,
+): Promise<Finding[]> {
+  const findings = await mapLimited(manifest.files, pool.threads, async (file) => {
+    const blobPath = layout.blob(model, file.blob);
+    const place = { path: file.path, blobPath };
+    const size = await sizeOf(blobPath);
+    if (size === undefined) return [{ ...place, problem: 'its blob is missing' }];
+    const found: Finding[] =
+      size === file.size ? [] : [{ ...place, problem: `it has ${size} bytes instead of ${file.size}` }];
+    const { tensors, chunkDigests } = file;
+    try {
+      const bad = await pool.check({ path: blobPath, size: file.size, tensors, chunkDigests }, onBytes);
+      return [...found, ...bad.map((chunk) => describe(manifest, file, blobPath, chunk))];
+    } catch (error) {
+      return [...found, { ...place, problem: errorMessage(error) }];
+    }
+  });
+  return findings.flat();
+}
+
+function describe(manifest: Manifest, file: ManifestFile, blobPath: string, chunk: BadChunk): Finding {
+  const tensor = file.tensors.find(
+    ({ offset, length }) => chunk.offset >= offset && chunk.offset < offset + length,
+  )?.name;
+  const problem = `chunk ${chunk.index} (${chunk.length} bytes at ${chunk.offset}) does not match ${manifest.chunk(file, chunk.index).digest}`;
+  return { path: file.path, blobPath, problem, chunk, ...(tensor === undefined ? {} : { tensor }) };
+}

@@ -1,0 +1,139 @@
+import { Pool, errors } from 'undici';
+import type { Digest } from '../../core/digest.js';
+import { CalyxError, errorMessage, isCalyxError, type ErrorCode } from '../../core/errors.js';
+import type { BufferPool } from '../buffer-pool.js';
+import type { ByteSource, Lease, ReadOptions } from '../byte-source.js';
+
+/** Options of {@link HttpSource}. */
+export interface HttpSourceOptions {
+  /** Longest wait for the next byte of an answer. @default 15000 */
+  readonly stallMs?: number;
+  /** Connections at the same time. @default 8 */
+  readonly connections?: number;
+}
+
+const DEFAULTS = { stallMs: 15_000, connections: 8 } as const;
+
+/** Reads blobs from a store (or a peer) by HTTP range requests (RFC 9110, section 14). */
+export class HttpSource implements ByteSource {
+  readonly name: string;
+  readonly #pool: BufferPool;
+  readonly #http: Pool;
+  readonly #basePath: string;
+  readonly #stallMs: number;
+
+  /**
+   * @param url the store's address, `http://HOST:PORT`
+   * @param pool lends the buffers
+   */
+  constructor(url: URL, pool: BufferPool, options: HttpSourceOptions = {}) {
+    this.name = url.href.replace(/\/$/, '');
+    this.#stallMs = options.stallMs ?? DEFAULTS.stallMs;
+    this.#basePath = url.pathname.replace(/\/$/, '');
+    this.#pool = pool;
+    this.#http = new Pool(url.origin, {
+      connections: options.connections ?? DEFAULTS.connections,
+      connectTimeout: this.#stallMs,
+      headersTimeout: this.#stallMs,
+      bodyTimeout: this.#stallMs,
+    });
+  }
+
+  async read(blob: Digest, offset: number, length: number, { signal }: ReadOptions = {}): Promise<Lease> {
+    signal?.throwIfAborted();
+    const lease = await this.#pool.take(length, signal);
+    try {
+      await this.#fill(lease.buffer, blob, offset, signal);
+      return lease;
+    } catch (error) {
+      lease.release();
+      signal?.throwIfAborted();
+      throw this.#explain(error, blob);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#http.destroy();
+  }
+
+  async #fill(
+    buffer: Uint8Array,
+    blob: Digest,
+    offset: number,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const end = offset + buffer.byteLength;
+    const answer = await this.#http.request({
+      method: 'GET',
+      path: `${this.#basePath}/v1/blobs/${blob}`,
+      headers: { range: `bytes=${offset}-${end - 1}` },
+      signal: signal ?? null,
+    });
+    let done = 0;
+    try {
+      this.#checkAnswer(answer.statusCode, answer.headers, blob, offset, end);
+      for await (const piece of answer.body as AsyncIterable<Uint8Array>) {
+        if (done + piece.byteLength > buffer.byteLength)
+          throw this.#wrong(blob, 'it sent more bytes than asked for');
+        buffer.set(piece, done);
+        done += piece.byteLength;
+      }
+    } catch (error) {
+      // Ends the exchange: the rest of a wrong answer is not waited for.
+      answer.body.on('error', () => undefined).destroy();
+      throw error;
+    }
+    if (done < buffer.byteLength) {
+      throw new CalyxError(
+        'unavailable',
+        `${this.name} sent ${done} of ${buffer.byteLength} bytes of the blob ${blob}`,
+      );
+    }
+  }
+
+  #checkAnswer(
+    status: number,
+    headers: Record<string, string | string[] | undefined>,
+    blob: Digest,
+    offset: number,
+    end: number,
+  ): void {
+    if (status !== 206) {
+      const code = codeOfStatus(status);
+      const reason = code === 'not-found' ? 'does not have the blob' : `answered ${status} for the blob`;
+      throw new CalyxError(code, `${this.name} ${reason} ${blob}`);
+    }
+    const range = headers['content-range'];
+    const wanted = `bytes ${offset}-${end - 1}/`;
+    if (typeof range !== 'string' || !range.startsWith(wanted)) {
+      throw this.#wrong(blob, `it answered with the range '${String(range)}' instead of '${wanted}...'`);
+    }
+  }
+
+  #wrong(blob: Digest, problem: string): CalyxError {
+    return new CalyxError('corrupt', `${this.name} gave a wrong answer for the blob ${blob}: ${problem}`);
+  }
+
+  #explain(error: unknown, blob: Digest): CalyxError {
+    if (isCalyxError(error)) return error;
+    const stalled =
+      error instanceof errors.ConnectTimeoutError ||
+      error instanceof errors.HeadersTimeoutError ||
+      error instanceof errors.BodyTimeoutError;
+    const code: ErrorCode = stalled ? 'timeout' : 'unavailable';
+    const reason = stalled ? `sent nothing for ${this.#stallMs / 1000} s` : `failed (${errorMessage(error)})`;
+    return new CalyxError(code, `${this.name} ${reason} while the blob ${blob} was read`, {
+      hint: 'check that the store runs and that this machine reaches it',
+      cause: error,
+    });
+  }
+}
+
+/** The error that an HTTP status (RFC 9110, section 15) stands for. */
+export function codeOfStatus(status: number): ErrorCode {
+  if (status === 404 || status === 410) return 'not-found';
+  if (status === 401 || status === 403 || status === 421) return 'refused';
+  if (status === 408 || status === 504) return 'timeout';
+  if (status === 416) return 'corrupt';
+  return 'unavailable';
+}
