@@ -45,7 +45,7 @@ const ATTEMPTS = 20;
  */
 export async function acquireOwnership(directory: string, options: OwnershipOptions): Promise<Ownership> {
   const clock = options.clock ?? systemClock;
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await mkdir(directory, { recursive: true });
   for (let attempt = 1; ; attempt += 1) {
     const own = await bindSocket(directory, options);
     const others = await liveSockets(directory, own.name);
