@@ -32,9 +32,25 @@ export function tensorsIn(directory: string): TensorLocation[] {
   return tensors;
 }
 
-/** Reads a JSON file of a model. */
-export function readJson<T>(directory: string, file: string): T {
-  return JSON.parse(readFileSync(join(directory, file), 'utf8')) as T;
+/** A golden.json: what transformers computed. */
+export interface Golden {
+  blocks: number;
+  cases: {
+    /** Token ids for the fixtures, text for tiny-calyx. */
+    prompt: number[] | string;
+    tokens?: number[];
+    chat?: boolean;
+    rendered?: string;
+    text?: string;
+    greedy: number[];
+    last_logits: number[];
+    hidden_mean_abs?: number[];
+  }[];
+}
+
+/** Reads the golden outputs of a model. */
+export function readGolden(directory: string): Golden {
+  return JSON.parse(readText(directory, 'golden.json')) as Golden;
 }
 
 /** Reads a text file of a model. */
