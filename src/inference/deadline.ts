@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { abortReason } from '../core/clock.js';
 
 /** Thrown by {@link withDeadline} when the time is over; callers turn it into an error that names the thing. */
@@ -20,12 +21,8 @@ export async function withDeadline<T>(
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   if (signal?.aborted === true) throw abortReason(signal);
-  const controller = new AbortController();
+  const { controller, detach } = linkedController(signal);
   const timer = setTimeout(() => controller.abort(new DeadlineError(ms)), ms);
-  const onAbort = (): void => {
-    if (signal !== undefined) controller.abort(abortReason(signal));
-  };
-  signal?.addEventListener('abort', onAbort, { once: true });
   try {
     return await work(controller.signal);
   } catch (error) {
@@ -33,6 +30,24 @@ export async function withDeadline<T>(
     throw error;
   } finally {
     clearTimeout(timer);
-    signal?.removeEventListener('abort', onAbort);
+    detach();
   }
+}
+
+/**
+ * A controller that also fires with `signal`; call `detach` when done. Any number of stages may listen to it: Node would warn
+ * of a leak from the eleventh on.
+ */
+export function linkedController(signal: AbortSignal | undefined): {
+  controller: AbortController;
+  detach: () => void;
+} {
+  const controller = new AbortController();
+  setMaxListeners(0, controller.signal);
+  const onAbort = (): void => {
+    if (signal !== undefined) controller.abort(abortReason(signal));
+  };
+  if (signal?.aborted === true) onAbort();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  return { controller, detach: () => signal?.removeEventListener('abort', onAbort) };
 }
