@@ -1,11 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addCommand } from './add.js';
+import { demoCommand } from './demo.js';
 import { fetchCommand } from './fetch.js';
 import { inspectCommand } from './inspect.js';
 import { listCommand } from './list.js';
+import { nodeCommand } from './node.js';
 import { removeCommand } from './remove.js';
 import { EXIT, printError } from './run-command.js';
+import { runModelCommand } from './run.js';
 import { storeCommand } from './store.js';
 import { verifyCommand } from './verify.js';
 
@@ -28,6 +31,9 @@ for (const command of [
   removeCommand,
   storeCommand,
   fetchCommand,
+  nodeCommand,
+  runModelCommand,
+  demoCommand,
 ]) {
   command(program);
 }

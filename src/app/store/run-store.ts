@@ -85,6 +85,10 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     catalogRoutes(server, catalog);
     nodeRoutes(server, registry);
     healthRoutes(server, metrics);
+    server.get('/v1/status', async () => {
+      const sent = await blobBytesSent.get();
+      return { blobBytesSent: sent.values[0]?.value ?? 0, nodes: registry.list().length };
+    });
     const url = await listen(server, config.listen);
     return {
       url,
