@@ -130,6 +130,12 @@ export class DiskCatalog implements CatalogReader {
     });
   }
 
+  /** Bytes of a blob, or undefined if no published model has it. */
+  async blobSize(blob: Digest): Promise<number | undefined> {
+    const path = await this.locate(blob);
+    return path === undefined ? undefined : (await stat(path)).size;
+  }
+
   /** Where a blob lies, or undefined if no published model has it. */
   async locate(blob: Digest): Promise<string | undefined> {
     const known = this.#paths.get(blob);

@@ -36,9 +36,14 @@ export function parseSliceSpec(text: string, blockCount: number): SliceSpec | un
 
 /** The parts of a slice in the model's order: embeddings, blocks, head. Throws CalyxError `usage` for a wrong range. */
 export function partsOfSlice(spec: SliceSpec, blockCount: number): PartId[] {
-  const { start, end } = checkBlockRange(spec.blocks, blockCount);
+  return partsOfRange(checkBlockRange(spec.blocks, blockCount), spec.embed, spec.head);
+}
+
+/** The parts that a range of blocks, or none, and the two ends make, in the model's order. */
+export function partsOfRange(range: BlockRange | undefined, embed: boolean, head: boolean): PartId[] {
+  const { start, end } = range ?? { start: 0, end: 0 };
   const blocks = Array.from({ length: end - start }, (_, index) => start + index);
-  return [...(spec.embed ? (['embed'] as const) : []), ...blocks, ...(spec.head ? (['head'] as const) : [])];
+  return [...(embed ? (['embed'] as const) : []), ...blocks, ...(head ? (['head'] as const) : [])];
 }
 
 /** Sorts parts into the model's order and drops repetitions. */

@@ -34,7 +34,7 @@ const ATTEMPTS = 20;
  */
 export async function acquireOwnership(directory: string, options: OwnershipOptions): Promise<Ownership> {
   const clock = options.clock ?? systemClock;
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await mkdir(directory, { recursive: true });
   let own: OwnSocket | undefined;
   try {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {

@@ -1,0 +1,149 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { formatBlockRange, type BlockRange } from '../../core/block-range.js';
+import { formatModelName, type ModelName } from '../../core/names.js';
+import { JsonClient } from '../../protocols/http/json-client.js';
+import { directoryBytes } from '../../storage/files/directory-bytes.js';
+import { addModel, type Added } from '../catalog/add-model.js';
+import { Child } from './child.js';
+
+/** The model that comes with the package. */
+export const DEMO_MODEL: ModelName = { org: 'calyx', name: 'tiny-calyx' };
+const MODEL_DIRECTORY = fileURLToPath(new URL('../../../../models/tiny-calyx', import.meta.url));
+
+const NODES = 3;
+
+/** A node's budget as a share of the model: enough for a third of the blocks, far too small for all. */
+const BUDGET_SHARE = 0.45;
+
+/** What a node told. */
+export interface DemoNode {
+  readonly name: string;
+  readonly blocks: string;
+  readonly bytesNeeded: number;
+  readonly bytesOnDisk: number;
+  readonly budget: number;
+}
+
+/** What the demo shows while it starts. */
+export interface DemoEvents {
+  readonly onStore?: (url: string) => void;
+  readonly onAdded?: (model: Added) => void;
+  readonly onNode?: (node: DemoNode) => void;
+}
+
+const fetchedSchema = z.object({ bytesNeeded: z.number() });
+const listeningSchema = z.object({ url: z.string() });
+const statusSchema = z.object({ blobBytesSent: z.number() });
+
+/** One store and three nodes as real processes on loopback, in a directory that vanishes with them. */
+export class DemoCluster {
+  readonly directory: string;
+  readonly #children: Child[] = [];
+  nodes: DemoNode[] = [];
+  added: Added | undefined;
+  storeUrl: URL | undefined;
+
+  private constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  /** Starts everything; if that fails, nothing is left. */
+  static async start(signal: AbortSignal, events: DemoEvents = {}): Promise<DemoCluster> {
+    const cluster = new DemoCluster(await mkdtemp(join(tmpdir(), 'calyx-demo-')));
+    try {
+      const url = await cluster.#startStore(signal);
+      events.onStore?.(url.href);
+      const dataDirectory = join(cluster.directory, 'store');
+      cluster.added = await addModel({
+        dataDirectory,
+        directory: MODEL_DIRECTORY,
+        model: DEMO_MODEL,
+        mode: 'copy',
+        signal,
+      });
+      events.onAdded?.(cluster.added);
+      const { blocks, bytes } = cluster.added;
+      const budget = Math.floor(bytes * BUDGET_SHARE);
+      cluster.nodes = await Promise.all(
+        splitBlocks(blocks, NODES).map(async (range, index) => {
+          const node = await cluster.#startNode(`node-${index + 1}`, range, budget, url, signal);
+          events.onNode?.(node);
+          return node;
+        }),
+      );
+      return cluster;
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
+  }
+
+  /** Bytes of blobs that the store has sent. */
+  async bytesSent(): Promise<number> {
+    if (this.storeUrl === undefined) return 0;
+    const client = new JsonClient(this.storeUrl);
+    try {
+      return statusSchema.parse(await client.json('/v1/status')).blobBytesSent;
+    } finally {
+      await client.close();
+    }
+  }
+
+  /** Ends all processes, nodes first, and removes all files. */
+  async stop(): Promise<void> {
+    const [store, ...nodes] = this.#children.splice(0);
+    await Promise.all(nodes.map((node) => node.stop()));
+    await store?.stop();
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
+  async #startStore(signal: AbortSignal): Promise<URL> {
+    const data = join(this.directory, 'store');
+    const store = new Child('the store', ['store', '--data', data, '--listen', '127.0.0.1:0', '--json']);
+    this.#children.push(store);
+    const { url } = listeningSchema.parse(await store.event('listening', signal));
+    this.storeUrl = new URL(url);
+    return this.storeUrl;
+  }
+
+  async #startNode(
+    name: string,
+    range: BlockRange,
+    budget: number,
+    store: URL,
+    signal: AbortSignal,
+  ): Promise<DemoNode> {
+    const data = join(this.directory, name);
+    const blocks = formatBlockRange(range);
+    const node = new Child(name, [
+      ...[
+        'node',
+        '--name',
+        name,
+        '--model',
+        formatModelName(DEMO_MODEL),
+        '--blocks',
+        blocks,
+        '--store',
+        store.href,
+      ],
+      ...['--data', data, '--budget', String(budget), '--listen', '127.0.0.1:0', '--json'],
+    ]);
+    this.#children.push(node);
+    const { bytesNeeded } = fetchedSchema.parse(await node.event('fetched', signal));
+    await node.event('listening', signal);
+    return { name, blocks, bytesNeeded, bytesOnDisk: await directoryBytes(data), budget };
+  }
+}
+
+/** Cuts `0:count` into ranges of nearly the same length. */
+function splitBlocks(count: number, ranges: number): BlockRange[] {
+  return Array.from({ length: ranges }, (_, index) => ({
+    start: Math.round((index * count) / ranges),
+    end: Math.round(((index + 1) * count) / ranges),
+  }));
+}

@@ -1,0 +1,72 @@
+import type { Digest } from '../../core/digest.js';
+import { transferBytes, type Transfer } from '../../catalog/fetch/transfer.js';
+import { BufferPool } from '../../storage/buffer-pool.js';
+import type { ByteSource } from '../../storage/byte-source.js';
+import { FailoverLayer } from '../../storage/layers/failover.js';
+import { MeterLayer } from '../../storage/layers/meter.js';
+import { RetryLayer } from '../../storage/layers/retry.js';
+import { VerifyLayer, type ChunkDigest } from '../../storage/layers/verify.js';
+import { HttpSource } from '../../storage/sources/http-source.js';
+
+/** From where a fetch reads, and how patiently. */
+export interface SourceConfig {
+  /** Addresses of stores, in the order in which they are asked. */
+  readonly urls: readonly string[];
+  /** For how long a read that fails is tried again. */
+  readonly deadlineMs: number;
+  /** Longest wait for the next byte. */
+  readonly stallMs: number;
+}
+
+/** Defaults of {@link SourceConfig}. */
+export const SOURCE_DEFAULTS = { deadlineMs: 30_000, stallMs: 15_000 } as const;
+
+/** Buffers of one stack; with two threads far below what a node may take. */
+const POOL_BYTES = 40 * 1024 * 1024;
+
+/** A source for given transfers, with its counters. */
+export interface SourceStack {
+  readonly source: ByteSource;
+  readonly counters: { readonly retries: number; readonly bytesReceived: number };
+}
+
+/** HTTP -> meter -> verify for each store, then failover between them, then retries. */
+export function createSourceStack(config: SourceConfig, transfers: readonly Transfer[]): SourceStack {
+  const pool = new BufferPool({ budgetBytes: POOL_BYTES });
+  const chunks = chunkLookup(transfers);
+  let retries = 0;
+  const onFailure = (): void => {
+    retries += 1;
+  };
+  const meters = config.urls.map(
+    (url) => new MeterLayer(new HttpSource(new URL(url), pool, { stallMs: config.stallMs })),
+  );
+  const failover = new FailoverLayer(
+    meters.map((meter) => new VerifyLayer(meter, chunks)),
+    { onFailure: meters.length > 1 ? onFailure : () => undefined },
+  );
+  return {
+    source: new RetryLayer(failover, { deadlineMs: config.deadlineMs, onRetry: onFailure }),
+    counters: {
+      get retries() {
+        return retries;
+      },
+      get bytesReceived() {
+        return meters.reduce((sum, { meter }) => sum + meter.bytes, 0);
+      },
+    },
+  };
+}
+
+/** Each transfer is read as a whole, so its first byte tells which chunks are meant. */
+function chunkLookup(
+  transfers: readonly Transfer[],
+): (blob: Digest, offset: number, length: number) => readonly ChunkDigest[] | undefined {
+  const known = new Map(
+    transfers.map((transfer) => [`${transfer.blob}:${transfer.chunks[0]?.offset}`, transfer]),
+  );
+  return (blob, offset, length) => {
+    const transfer = known.get(`${blob}:${offset}`);
+    return transfer !== undefined && transferBytes(transfer) === length ? transfer.chunks : undefined;
+  };
+}

@@ -1,0 +1,110 @@
+import { randomUUID } from 'node:crypto';
+import { join, resolve } from 'node:path';
+import type { Logger } from 'pino';
+import { Registry, Gauge } from 'prom-client';
+import { fileError } from '../../core/errors.js';
+import { StageHost } from '../../inference/stage-host.js';
+import { stageServer } from '../../inference/stage-server.js';
+import { createHttpServer, listen, type ListenAddress } from '../../protocols/http/create-server.js';
+import { checkListenAddress } from '../../protocols/http/guard.js';
+import { healthRoutes } from '../../protocols/http/health-routes.js';
+import { acquireOwnership } from '../../storage/files/ownership.js';
+import { Heartbeat } from './heartbeat.js';
+import { fetchNodeSlice, type NodeSlice, type NodeSliceOptions } from './node-slice.js';
+
+/** Configuration of a node. */
+export interface NodeConfig extends NodeSliceOptions {
+  /** For people; by default made of the address. */
+  readonly name: string | undefined;
+  readonly listen: ListenAddress;
+  readonly insecure: boolean;
+  readonly hostNames: readonly string[];
+  /** How other machines reach this node, if not by the address it listens on. */
+  readonly advertise: URL | undefined;
+  /** Threads for the arithmetic. */
+  readonly threads: number;
+  readonly logger: Logger;
+  /** Called when the blocks are on the disk, before they are loaded. */
+  readonly onFetched?: (slice: NodeSlice) => void;
+}
+
+/** A node that serves its blocks. */
+export interface RunningNode {
+  readonly name: string;
+  readonly url: string;
+  readonly slice: NodeSlice;
+  /** Leaves the cluster and frees everything. */
+  close(): Promise<void>;
+}
+
+/**
+ * Fetches the blocks of a node, loads them and serves them.
+ *
+ * @throws CalyxError as {@link fetchNodeSlice} does; `refused` for an address beyond loopback, `busy` if the directory or the port
+ * is taken
+ */
+export async function runNode(config: NodeConfig): Promise<RunningNode> {
+  checkListenAddress(config.listen.host, config.insecure);
+  const dataDirectory = resolve(config.dataDirectory);
+  const closers: (() => Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const closer of closers.splice(0).reverse()) await closer();
+  };
+  try {
+    const ownership = await acquireOwnership(join(dataDirectory, '.calyx', 'owners'), {
+      description: `calyx node (process ${process.pid})`,
+    }).catch((error: unknown) => {
+      throw fileError(error, 'cannot use', dataDirectory);
+    });
+    closers.push(() => ownership.release());
+    const slice = await fetchNodeSlice({ ...config, dataDirectory });
+    config.onFetched?.(slice);
+    const { blocks, signal, threads } = config;
+    const { embed, head, directory, tensors } = slice;
+    const stage = await StageHost.start(
+      { config: slice.config, directory, tensors, blocks, embed, head, threads },
+      { signal },
+    );
+    closers.push(() => stage.stop());
+    const server = createHttpServer(config);
+    const { model, revision } = slice.fetched;
+    await server.register(stageServer, {
+      stage,
+      identity: { model, revision: revision.revision },
+      config: slice.config,
+    });
+    healthRoutes(server, nodeMetrics(slice));
+    const listening = await listen(server, config.listen);
+    closers.push(() => server.close());
+    const url = (config.advertise ?? new URL(listening)).href.replace(/\/$/, '');
+    const name = config.name ?? new URL(url).host;
+    const record = { id: randomUUID(), name, url, model, revision: revision.revision, blocks, embed, head };
+    const heartbeat = new Heartbeat(config.stores, record, config.logger);
+    closers.push(() => heartbeat.stop());
+    await heartbeat.start();
+    return { name, url, slice, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function nodeMetrics({ bytesOnDisk }: NodeSlice): Registry {
+  const metrics = new Registry();
+  const registers = [metrics];
+  const onDisk = new Gauge({
+    name: 'calyx_node_disk_bytes',
+    help: "Bytes of the node's data directory",
+    registers,
+  });
+  onDisk.set(bytesOnDisk);
+  new Gauge({
+    name: 'process_resident_memory_bytes',
+    help: 'Resident memory of the process in bytes',
+    registers,
+    collect() {
+      this.set(process.memoryUsage.rss());
+    },
+  });
+  return metrics;
+}

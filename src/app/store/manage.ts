@@ -1,0 +1,86 @@
+import { z } from 'zod';
+import { CalyxError } from '../../core/errors.js';
+import { formatModelName, parseModelName, type ModelName } from '../../core/names.js';
+import { DiskCatalog, refSchema } from '../../catalog/catalog-reader.js';
+import { publishStaged, type Published } from '../../catalog/publish.js';
+import { removeModel, type Removed } from '../../catalog/remove.js';
+import type { StoreLayout } from '../../catalog/store-layout.js';
+import { acquireOwnership, askOwner, type OwnerRequest } from '../../storage/files/ownership.js';
+import { isCalyxError } from '../../core/errors.js';
+import { systemClock } from '../../core/clock.js';
+
+const inputSchema = z.strictObject({ model: z.string() });
+const publishedSchema = z.object({ ref: refSchema, moved: z.boolean() });
+const removedSchema = z.object({ blobs: z.array(z.string()), bytes: z.number() });
+
+/** For how long a command waits until another command is done with the data directory. */
+const PATIENCE_MS = 60_000;
+
+/** What only the owner of a data directory may do. */
+export interface StoreManager {
+  publish(model: ModelName): Promise<Published>;
+  remove(model: ModelName): Promise<Removed>;
+}
+
+/** The manager of a process that owns the directory. */
+export function ownManager(layout: StoreLayout, catalog: DiskCatalog): StoreManager {
+  let last: Promise<unknown> = Promise.resolve();
+  // One change at a time.
+  const inTurn = <T>(change: () => Promise<T>): Promise<T> => {
+    const turn = last.then(change, change);
+    last = turn.catch(() => undefined);
+    return turn;
+  };
+  return {
+    publish: (model) => inTurn(() => publishStaged(layout, model)),
+    remove: (model) => inTurn(() => removeModel(layout, catalog, model)),
+  };
+}
+
+/** Answers what commands ask the owner. */
+export function answerManagement(manager: StoreManager, request: OwnerRequest): Promise<unknown> {
+  const model = parseModelName(inputSchema.parse(request.input).model);
+  if (request.operation === 'publish') return manager.publish(model);
+  if (request.operation === 'remove') return manager.remove(model);
+  throw new CalyxError(
+    'usage',
+    `unknown operation '${request.operation}'; the store may run another version of Calyx`,
+  );
+}
+
+/**
+ * The manager for a command: asks the store that owns the directory, or takes its place for a moment if none runs.
+ */
+export function commandManager(layout: StoreLayout, signal: AbortSignal): StoreManager {
+  const change = async <T>(
+    operation: string,
+    model: ModelName,
+    schema: z.ZodType<T>,
+    here: (manager: StoreManager) => Promise<T>,
+  ): Promise<T> => {
+    const giveUpAt = systemClock.now() + PATIENCE_MS;
+    for (;;) {
+      signal.throwIfAborted();
+      try {
+        const answer = await askOwner(layout.owners, { operation, input: { model: formatModelName(model) } });
+        if (answer !== undefined) return schema.parse(answer.output);
+        const ownership = await acquireOwnership(layout.owners, {
+          description: `calyx (process ${process.pid})`,
+        });
+        try {
+          return await here(ownManager(layout, new DiskCatalog(layout)));
+        } finally {
+          await ownership.release();
+        }
+      } catch (error) {
+        // Another command is at it, or the owner left between our question and its answer.
+        if (!isCalyxError(error, 'busy', 'unavailable') || systemClock.now() > giveUpAt) throw error;
+        await systemClock.sleep(50 + Math.random() * 100, signal);
+      }
+    }
+  };
+  return {
+    publish: (model) => change('publish', model, publishedSchema, (manager) => manager.publish(model)),
+    remove: (model) => change('remove', model, removedSchema, (manager) => manager.remove(model)),
+  };
+}

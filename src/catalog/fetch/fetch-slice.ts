@@ -1,0 +1,269 @@
+import { CalyxError, fileError, isCalyxError } from '../../core/errors.js';
+import { formatModelName } from '../../core/names.js';
+import { formatSize } from '../../core/units.js';
+import { acquireOwnership } from '../../storage/files/ownership.js';
+import { partFile, type PartId } from '../../weights/parts.js';
+import type { TreeFile } from '../file-tree.js';
+import { checkParts, sortParts } from '../slice-spec.js';
+import { sliceFiles, type Revision } from '../slice.js';
+import type { TransferRunner } from './run-transfers.js';
+import { RECORD_BYTES_PER_FILE, SliceDirectory } from './slice-directory.js';
+import { copyChunk } from './copy-chunk.js';
+import { checkSpace } from './disk-space.js';
+import { SliceProgress } from './slice-progress.js';
+import { placedChunks, planChunks, type ChunkAt, type ChunkPlan, type FilePlan } from './slice-plan.js';
+import { transferBytes } from './transfer.js';
+
+/** Options of {@link fetchSlice}. */
+export interface FetchOptions {
+  readonly revision: Revision;
+  readonly into: string;
+  /** Parts to be there afterwards, besides those that are. */
+  readonly add: readonly PartId[];
+  /** Parts to be removed. */
+  readonly drop?: readonly PartId[];
+  /** Bytes that the directory may have afterwards and meanwhile. @default no bound */
+  readonly budgetBytes?: number;
+  /** Only says what would be done. @default false */
+  readonly dryRun?: boolean;
+  /** Makes the runner, once there is something to fetch. */
+  readonly createRunner: () => TransferRunner;
+  readonly signal: AbortSignal;
+  /** Called once the amount of work is known. */
+  readonly onTotal?: (bytes: number) => void;
+  readonly onBytes?: (bytes: number) => void;
+}
+
+/** What a fetch did, or would do. */
+export interface FetchResult {
+  /** Blob bytes that the asked-for parts and the files beside them consist of. */
+  readonly bytesNeeded: number;
+  /** Blob bytes that came over the network now; in a dry run: that would come. */
+  readonly bytesFetched: number;
+  /** Bytes of all files of the slice, when done. */
+  readonly bytesOnDisk: number;
+  /** Chunks that were fetched and verified; in a dry run: that would be. */
+  readonly chunks: number;
+  readonly retries: number;
+  /** The parts that the directory holds, when done. */
+  readonly parts: readonly PartId[];
+}
+
+/**
+ * Writes a slice to a disk: exactly the files of the view `slices/`. Each chunk is verified on entry; a file appears under its
+ * name when it is whole. Killed at any point, the next call goes on without moving verified bytes again.
+ *
+ * @throws CalyxError `over-budget` or `disk-full` before the first byte, `exists` if the directory holds something else, `corrupt`
+ * naming file, tensor and source, `unavailable`, `timeout`
+ */
+export async function fetchSlice(options: FetchOptions): Promise<FetchResult> {
+  const { revision, into, dryRun = false } = options;
+  checkParts([...options.add, ...(options.drop ?? [])], revision.manifest.blockCount);
+  const directory = await SliceDirectory.open(into, formatModelName(revision.model), revision.revision);
+  if (dryRun) return new Fetch(options, directory).plan();
+  const ownership = await acquireOwnership(SliceDirectory.owners(into), {
+    description: `calyx fetch (process ${process.pid})`,
+  }).catch((error: unknown) => {
+    throw fileError(error, 'cannot use', into);
+  });
+  try {
+    return await new Fetch(options, directory).run();
+  } finally {
+    await ownership.release();
+  }
+}
+
+class Fetch {
+  readonly #options: FetchOptions;
+  readonly #directory: SliceDirectory;
+
+  constructor(options: FetchOptions, directory: SliceDirectory) {
+    this.#options = options;
+    this.#directory = directory;
+  }
+
+  /** What a run would do. Looks at the disk, changes nothing. */
+  async plan(): Promise<FetchResult> {
+    const { wanted, files, missing } = await this.#compare();
+    this.#checkBudget(files);
+    const { transfers } = planChunks(
+      missing.flatMap(chunksAt),
+      chunksOf(files.filter((file) => !missing.includes(file))),
+    );
+    await checkSpace(this.#options.into, bytesOf(missing));
+    return {
+      bytesNeeded: this.#bytesNeeded(),
+      bytesFetched: transfers.reduce((sum, transfer) => sum + transferBytes(transfer), 0),
+      bytesOnDisk: bytesOf(files),
+      chunks: transfers.reduce((sum, { chunks }) => sum + chunks.length, 0),
+      retries: 0,
+      parts: wanted,
+    };
+  }
+
+  async run(): Promise<FetchResult> {
+    const { wanted, files, missing } = await this.#compare();
+    this.#checkBudget(files);
+    await checkSpace(this.#options.into, bytesOf(missing));
+    const literal = files.filter(({ chunks }) => chunks.length === 0);
+    await this.#drop(files);
+    const plan = await this.#begin(files, missing);
+    const total = plan.transfers.reduce((sum, transfer) => sum + transferBytes(transfer), 0);
+    this.#options.onTotal?.(total);
+    const { retries, bytesReceived } = await this.#bringIn(plan, missing);
+    for (const { name, file } of literal) await this.#directory.writeSmall(name, literalBytes(file));
+    await this.#directory.saveVerified();
+    return {
+      bytesNeeded: this.#bytesNeeded(),
+      bytesFetched: bytesReceived,
+      bytesOnDisk: bytesOf(files),
+      chunks: plan.transfers.reduce((sum, { chunks }) => sum + chunks.length, 0),
+      retries,
+      parts: wanted,
+    };
+  }
+
+  /** What the directory should hold, and which of it has to be brought in. */
+  async #compare(): Promise<{ wanted: PartId[]; files: FilePlan[]; missing: FilePlan[] }> {
+    const { revision, add, drop = [] } = this.#options;
+    const known = (await this.#directory.parts()).filter(
+      (part) => typeof part !== 'number' || part < revision.manifest.blockCount,
+    );
+    const wanted = sortParts([...known.filter((part) => !drop.includes(part)), ...add]);
+    const files = [...sliceFiles(revision, wanted)].map(([name, file]) => ({
+      name,
+      file,
+      chunks: placedChunks(file, revision.manifest),
+    }));
+    const missing: FilePlan[] = [];
+    for (const plan of files) {
+      if (plan.chunks.length > 0 && !(await this.#directory.isVerified(plan.name, plan.file.size)))
+        missing.push(plan);
+    }
+    return { wanted, files, missing };
+  }
+
+  #checkBudget(files: readonly FilePlan[]): void {
+    const { budgetBytes = Infinity, into } = this.#options;
+    const needed =
+      bytesOf(files) +
+      files.length * RECORD_BYTES_PER_FILE +
+      files.reduce((sum, { chunks }) => sum + 4 * chunks.length, 0);
+    if (needed <= budgetBytes) return;
+    throw new CalyxError(
+      'over-budget',
+      `${into} would take ${formatSize(needed)} (${needed} bytes), more than the budget of ${formatSize(budgetBytes)}`,
+      {
+        hint: 'take fewer blocks, drop some (--drop A:B), or raise --budget',
+      },
+    );
+  }
+
+  /** Files leave the index first, so that it never lists what is not there. */
+  async #drop(files: readonly FilePlan[]): Promise<void> {
+    const { drop = [], revision } = this.#options;
+    const expected = new Set(files.map(({ name }) => name));
+    const present = await this.#directory.parts();
+    const leaving = present.filter((part) => drop.includes(part) && !expected.has(partFile(part)));
+    if (leaving.length > 0) {
+      const staying = present.filter(
+        (part) =>
+          !leaving.includes(part) && (typeof part !== 'number' || part < revision.manifest.blockCount),
+      );
+      for (const [name, file] of sliceFiles(revision, staying)) {
+        if (file.segments.every((segment) => 'literal' in segment))
+          await this.#directory.writeSmall(name, literalBytes(file));
+      }
+    }
+    await this.#directory.removeFiles(leaving.map(partFile), expected);
+  }
+
+  /** Prepares the files that are to be completed, and finds out which of their chunks are there. */
+  async #begin(files: readonly FilePlan[], missing: readonly FilePlan[]): Promise<ChunkPlan> {
+    const absent: ChunkAt[] = [];
+    const present: ChunkAt[] = [...chunksOf(files.filter((file) => !missing.includes(file)))];
+    for (const plan of missing) {
+      this.#options.signal.throwIfAborted();
+      const good = await this.#directory.beginFile(plan.name, plan.file.size, plan.chunks);
+      const file = this.#directory.partialName(plan.name);
+      plan.chunks.forEach((chunk, index) => (good.has(index) ? present : absent).push({ ...chunk, file }));
+    }
+    return planChunks(absent, present);
+  }
+
+  async #bringIn(
+    plan: ChunkPlan,
+    missing: readonly FilePlan[],
+  ): Promise<Pick<TransferRunner, 'retries' | 'bytesReceived'>> {
+    const progress = new SliceProgress(this.#directory, missing, plan);
+    // All copies come first: finishing a file takes it away from under the name that others are copied from.
+    for (const copy of plan.copies) await copyChunk(this.#options.into, copy);
+    await progress.finishReady();
+    await progress.arrived(plan.copies.map((copy) => copy.to));
+    if (plan.transfers.length === 0) return { retries: 0, bytesReceived: 0 };
+    const runner = this.#options.createRunner();
+    const { onBytes, signal } = this.#options;
+    try {
+      await runner.run(
+        plan.transfers,
+        (index) => {
+          const transfer = plan.transfers[index];
+          if (transfer === undefined) return;
+          onBytes?.(transferBytes(transfer));
+          progress.enqueue(transfer.chunks.flatMap(({ targets }) => targets));
+        },
+        signal,
+      );
+    } catch (error) {
+      throw this.#nameTensor(error);
+    } finally {
+      await progress.drain();
+      await this.#directory.saveVerified();
+      await runner.close();
+    }
+    return runner;
+  }
+
+  #bytesNeeded(): number {
+    const { revision, add } = this.#options;
+    const files = [...sliceFiles(revision, add).values()];
+    return files.reduce(
+      (sum, { segments }) =>
+        sum + segments.reduce((bytes, segment) => bytes + ('blob' in segment ? segment.length : 0), 0),
+      0,
+    );
+  }
+
+  /** A wrong chunk is told by file and tensor, not only by its digest. */
+  #nameTensor(error: unknown): unknown {
+    if (!isCalyxError(error, 'corrupt')) return error;
+    const match = /(\d+) at (\d+) of the blob ([0-9a-f]{64})/.exec(error.message);
+    const file = match?.[3] === undefined ? undefined : this.#options.revision.manifest.fileOfBlob(match[3]);
+    if (file === undefined) return error;
+    const at = Number(match?.[2]);
+    const tensor = file.tensors.find(({ offset, length }) => at >= offset && at < offset + length);
+    const what = tensor === undefined ? file.path : `${file.path}, tensor ${tensor.name}`;
+    return new CalyxError('corrupt', `${what}: ${error.message}`, {
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+      cause: error,
+    });
+  }
+}
+
+function chunksAt({ name, chunks }: FilePlan): ChunkAt[] {
+  return chunks.map((chunk) => ({ ...chunk, file: name }));
+}
+
+function* chunksOf(files: readonly FilePlan[]): Generator<ChunkAt> {
+  for (const file of files) yield* chunksAt(file);
+}
+
+function bytesOf(files: readonly FilePlan[]): number {
+  return files.reduce((sum, { file }) => sum + file.size, 0);
+}
+
+function literalBytes(file: TreeFile): Uint8Array {
+  return Buffer.concat(
+    file.segments.map((segment) => ('literal' in segment ? segment.literal : new Uint8Array())),
+  );
+}

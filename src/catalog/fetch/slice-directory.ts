@@ -1,0 +1,218 @@
+import { appendFile, mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { sha256 } from '../../core/digest.js';
+import { CalyxError, fileError, systemCode } from '../../core/errors.js';
+import { bootId, writeFileAtomically } from '../../storage/files/durable.js';
+import { partOfFile, type PartId } from '../../weights/parts.js';
+import { identify } from '../ingest/scan.js';
+import { sizeOf } from '../ingest/staging-journal.js';
+import { SLICE_FILE } from '../slice.js';
+import type { PlacedChunk } from './slice-plan.js';
+
+/** What `slice.json` says, as far as it matters here. */
+const sliceSchema = z.object({ format: z.literal('calyx-slice-1'), model: z.string(), revision: z.string() });
+
+/** Which files were verified, and in which boot; files that changed since, or were not synced before a power cut, are not trusted. */
+const verifiedSchema = z.record(
+  z.string(),
+  z.object({ bootId: z.string(), size: z.number(), inode: z.string(), mtimeNs: z.string() }),
+);
+
+/** Our own files in a slice's directory, none of which a loader looks at. */
+const OWN = '.calyx';
+const VERIFIED = join(OWN, 'verified.json');
+const PARTIAL = join(OWN, 'partial');
+
+/** Bytes that our own records in a slice's directory take at most for each file of the slice. */
+export const RECORD_BYTES_PER_FILE = 512;
+
+/** A slice's directory on this machine's disk: what is whole in it, and what is under way. */
+export class SliceDirectory {
+  readonly path: string;
+  #verified: z.infer<typeof verifiedSchema> = {};
+  #bootId = '';
+
+  private constructor(path: string) {
+    this.path = path;
+  }
+
+  /** Where its owner's socket lies. */
+  static owners(path: string): string {
+    return join(path, OWN, 'owners');
+  }
+
+  /**
+   * Looks at a directory, which need not exist yet.
+   *
+   * @throws CalyxError `exists` if it holds something that is not this revision's slice
+   */
+  static async open(path: string, model: string, revision: string): Promise<SliceDirectory> {
+    const directory = new SliceDirectory(path);
+    await directory.#checkContent(model, revision);
+    directory.#bootId = await bootId();
+    const verified = verifiedSchema.safeParse(await readJson(join(path, VERIFIED)));
+    directory.#verified = verified.success ? verified.data : {};
+    return directory;
+  }
+
+  /** The parts whose files are there, whole or not trusted alike. */
+  async parts(): Promise<PartId[]> {
+    const names = await readdir(this.path).catch(() => [] as string[]);
+    return names.flatMap((name) => partOfFile(name) ?? []);
+  }
+
+  /** True if a file is whole, verified and unchanged since. */
+  async isVerified(name: string, size: number): Promise<boolean> {
+    const known = Object.hasOwn(this.#verified, name) ? this.#verified[name] : undefined;
+    if (known === undefined || known.bootId !== this.#bootId || known.size !== size) return false;
+    const now = await identify(join(this.path, name)).catch(() => undefined);
+    return (
+      now !== undefined && now.size === size && now.inode === known.inode && now.mtimeNs === known.mtimeNs
+    );
+  }
+
+  /**
+   * Prepares a file to be completed under a name that no loader sees. What an earlier run brought in is kept.
+   *
+   * @returns the chunks that are there and were verified again just now, by their index in `chunks`
+   */
+  async beginFile(name: string, size: number, chunks: readonly PlacedChunk[]): Promise<Set<number>> {
+    const partial = join(this.path, this.partialName(name));
+    try {
+      await mkdir(dirname(partial), { recursive: true });
+      const adopted = await this.#adopt(name, partial);
+      const journaled = adopted
+        ? chunks.map((_, index) => index)
+        : await this.#readJournal(name, chunks.length);
+      const file = await open(partial, (await sizeOf(partial)) === undefined ? 'w+' : 'r+');
+      try {
+        await file.truncate(size);
+        const good = new Set<number>();
+        for (const index of journaled) {
+          const chunk = chunks[index];
+          if (chunk === undefined) continue;
+          const bytes = Buffer.allocUnsafe(chunk.length);
+          const { bytesRead } = await file.read(bytes, 0, chunk.length, chunk.position);
+          if (bytesRead === chunk.length && sha256(bytes) === chunk.digest) good.add(index);
+        }
+        await rm(this.#journal(name), { force: true });
+        await this.recordChunks(name, [...good]);
+        return good;
+      } finally {
+        await file.close();
+      }
+    } catch (error) {
+      throw fileError(error, 'cannot prepare', partial);
+    }
+  }
+
+  /** Remembers that chunks of a file under way are in. */
+  async recordChunks(name: string, indexes: readonly number[]): Promise<void> {
+    if (indexes.length === 0) return;
+    await appendFile(this.#journal(name), Buffer.from(Uint32Array.from(indexes).buffer));
+  }
+
+  /** Writes the literal bytes of a file whose chunks are all in, and shows it under its own name. */
+  async finishFile(
+    name: string,
+    literals: readonly { readonly position: number; readonly bytes: Uint8Array }[],
+  ): Promise<void> {
+    const partial = join(this.path, this.partialName(name));
+    try {
+      const file = await open(partial, 'r+');
+      try {
+        for (const { position, bytes } of literals) await file.write(bytes, 0, bytes.byteLength, position);
+      } finally {
+        await file.close();
+      }
+      await mkdir(dirname(join(this.path, name)), { recursive: true });
+      await rename(partial, join(this.path, name));
+      await rm(this.#journal(name), { force: true });
+      this.#verified[name] = { bootId: this.#bootId, ...(await identify(join(this.path, name))) };
+    } catch (error) {
+      throw fileError(error, 'cannot complete', join(this.path, name));
+    }
+  }
+
+  /** Writes a small file whole or not at all. */
+  async writeSmall(name: string, content: Uint8Array): Promise<void> {
+    try {
+      await writeFileAtomically(join(this.path, name), content);
+    } catch (error) {
+      throw fileError(error, 'cannot write', join(this.path, name));
+    }
+  }
+
+  /** Removes files, and what is under way for files other than `expected`. */
+  async removeFiles(names: readonly string[], expected: ReadonlySet<string>): Promise<void> {
+    for (const name of names) {
+      await rm(join(this.path, name), { force: true });
+      this.#verified = Object.fromEntries(Object.entries(this.#verified).filter(([known]) => known !== name));
+    }
+    for (const entry of await readdir(join(this.path, PARTIAL)).catch(() => [] as string[])) {
+      const name = entry.replace(/\.journal$/, '').replaceAll('%2F', '/');
+      if (!expected.has(name)) await rm(join(this.path, PARTIAL, entry), { force: true });
+    }
+  }
+
+  /** Writes down what is verified. */
+  async saveVerified(): Promise<void> {
+    await this.writeSmall(VERIFIED, Buffer.from(JSON.stringify(this.#verified)));
+    if ((await readdir(join(this.path, PARTIAL)).catch(() => ['?'])).length === 0) {
+      await rm(join(this.path, PARTIAL), { recursive: true, force: true });
+    }
+  }
+
+  /** Where a file grows until it is whole, relative to the directory. */
+  partialName(name: string): string {
+    return join(PARTIAL, name.replaceAll('/', '%2F'));
+  }
+
+  #journal(name: string): string {
+    return join(this.path, `${this.partialName(name)}.journal`);
+  }
+
+  /** Takes a file that is shown but not trusted out of sight, so that its good chunks need not come again. */
+  async #adopt(name: string, partial: string): Promise<boolean> {
+    if ((await sizeOf(join(this.path, name))) === undefined) return false;
+    await rename(join(this.path, name), partial);
+    return true;
+  }
+
+  async #readJournal(name: string, count: number): Promise<number[]> {
+    const bytes = await readFile(this.#journal(name)).catch(() => Buffer.alloc(0));
+    const indexes = new Set<number>();
+    for (let at = 0; at + 4 <= bytes.byteLength; at += 4) indexes.add(bytes.readUInt32LE(at));
+    return [...indexes].filter((index) => index < count).sort((a, b) => a - b);
+  }
+
+  async #checkContent(model: string, revision: string): Promise<void> {
+    const names = await readdir(this.path).catch((error: unknown) => {
+      if (systemCode(error) === 'ENOENT') return [] as string[];
+      throw fileError(error, 'cannot use', this.path);
+    });
+    const hint = 'choose an empty directory for --into';
+    const slice = sliceSchema.safeParse(await readJson(join(this.path, SLICE_FILE)));
+    if (slice.success) {
+      const { model: otherModel, revision: otherRevision } = slice.data;
+      if (otherModel === model && otherRevision === revision) return;
+      throw new CalyxError(
+        'exists',
+        `${this.path} holds a slice of ${otherModel}@${otherRevision}, not of ${model}@${revision}`,
+        { hint },
+      );
+    }
+    if (names.length === 0 || names.includes(OWN)) return;
+    throw new CalyxError('exists', `${this.path} is not empty and holds no slice`, { hint });
+  }
+}
+
+async function readJson(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8'));
+  } catch {
+    // Missing or cut off: what it said must be found out again.
+    return undefined;
+  }
+}

@@ -1,0 +1,126 @@
+import type { Command } from 'commander';
+import { fetchModel, type FetchedModel } from '../app/fetch/fetch-model.js';
+import { partsOfRange } from '../catalog/slice-spec.js';
+import { parseBlockRange } from '../core/block-range.js';
+import { CalyxError } from '../core/errors.js';
+import { parseModelSpec } from '../core/names.js';
+import { formatSeconds, formatSize, parseSize, plural } from '../core/units.js';
+import type { PartId } from '../weights/parts.js';
+import { print, printJson, progressBar } from './terminal.js';
+import { runCommand, type CommonOptions } from './run-command.js';
+import { storeUrls } from './settings.js';
+
+interface FetchCommandOptions extends CommonOptions {
+  readonly blocks?: string;
+  readonly embed?: boolean;
+  readonly head?: boolean;
+  readonly drop?: string;
+  readonly dropEmbed?: boolean;
+  readonly dropHead?: boolean;
+  readonly store?: string;
+  readonly into: string;
+  readonly budget?: string;
+  readonly dryRun?: boolean;
+}
+
+/** `calyx fetch MODEL --blocks A:B --into DIR`: a slice on this machine's disk. */
+export function fetchCommand(program: Command): void {
+  program
+    .command('fetch')
+    .description('write a slice of a model to this disk: exactly the blocks asked for, verified')
+    .argument('<model>', 'ORG/NAME[@REVISION]')
+    .option('--blocks <a:b>', 'the blocks from A up to, and without, B')
+    .option('--embed', 'with the embeddings')
+    .option('--head', 'with the final norm and the output head')
+    .option('--drop <a:b>', 'remove these blocks from the directory')
+    .option('--drop-embed', 'remove the embeddings from the directory')
+    .option('--drop-head', 'remove the head from the directory')
+    .option(
+      '--store <urls>',
+      'addresses of stores, separated by commas (default: CALYX_STORE, or this machine)',
+    )
+    .requiredOption('--into <directory>', "the slice's directory")
+    .option('--budget <size>', 'the most that the directory may take: 500MB, 64GiB, ...')
+    .option('--dry-run', 'only say what would be fetched')
+    .option('--json', 'print the result as JSON')
+    .option('--verbose', 'show where errors come from')
+    .action((model: string, options: FetchCommandOptions) =>
+      runCommand(options, async (signal) => {
+        checkAsked(options);
+        const bar = progressBar('fetching');
+        const fetched = await fetchModel({
+          spec: parseModelSpec(model),
+          stores: storeUrls(options.store),
+          into: options.into,
+          add: (count) => selectParts(options.blocks, options.embed, options.head, count),
+          drop: (count) => selectParts(options.drop, options.dropEmbed, options.dropHead, count),
+          ...(options.budget === undefined ? {} : { budgetBytes: parseSize(options.budget) }),
+          dryRun: options.dryRun === true,
+          signal,
+          onTotal: (bytes) => bar.start(bytes),
+          onBytes: (bytes) => bar.add(bytes),
+        }).finally(() => bar.stop());
+        if (options.json === true) printJson(toJson(fetched, options));
+        else printResult(fetched, options);
+        return 0;
+      }),
+    );
+}
+
+function checkAsked(options: FetchCommandOptions): void {
+  const { blocks, embed, head, drop, dropEmbed, dropHead } = options;
+  if ([blocks, embed, head, drop, dropEmbed, dropHead].some((option) => option !== undefined)) return;
+  throw new CalyxError('usage', 'nothing to fetch was named', {
+    hint: 'say which blocks: --blocks 0:4, and --embed or --head if needed',
+  });
+}
+
+function selectParts(blocks: string | undefined, embed = false, head = false, blockCount: number): PartId[] {
+  return partsOfRange(blocks === undefined ? undefined : parseBlockRange(blocks, blockCount), embed, head);
+}
+
+function toJson(fetched: FetchedModel, options: FetchCommandOptions): unknown {
+  const {
+    model,
+    revision,
+    bytesNeeded,
+    bytesFetched,
+    bytesOnDisk,
+    chunks,
+    retries,
+    parts,
+    manifestBytes,
+    seconds,
+  } = fetched;
+  return {
+    model,
+    revision: revision.revision,
+    blocks: options.blocks ?? null,
+    embed: options.embed === true,
+    head: options.head === true,
+    bytesNeeded,
+    bytesFetched,
+    bytesOnDisk,
+    manifestBytes,
+    chunks,
+    retries,
+    seconds,
+    parts,
+    dryRun: options.dryRun === true,
+  };
+}
+
+function printResult(fetched: FetchedModel, options: FetchCommandOptions): void {
+  const { model, revision, bytesNeeded, bytesFetched, bytesOnDisk, chunks, retries, seconds } = fetched;
+  const name = `${model}@${revision.revision}`;
+  if (options.dryRun === true) {
+    print(
+      `${name}: would fetch ${formatSize(bytesFetched)} (${plural(chunks, 'chunk')}) of ${formatSize(bytesNeeded)} needed; ${options.into} would take ${formatSize(bytesOnDisk)}`,
+    );
+    return;
+  }
+  const again = retries > 0 ? `, ${retries} retries` : '';
+  print(
+    `${name}: fetched ${formatSize(bytesFetched)} (${plural(chunks, 'chunk')}${again}) in ${formatSeconds(seconds)}; ${options.into} takes ${formatSize(bytesOnDisk)}`,
+  );
+}

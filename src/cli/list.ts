@@ -1,0 +1,38 @@
+import type { Command } from 'commander';
+import { listModels } from '../app/catalog/list-models.js';
+import { formatSize } from '../core/units.js';
+import { print, printJson, printTable } from './terminal.js';
+import { runCommand, type CommonOptions } from './run-command.js';
+import { defaultDataDirectory } from './settings.js';
+
+/** `calyx list`: the models in a store's data directory. */
+export function listCommand(program: Command): void {
+  program
+    .command('list')
+    .description("list the models in the store's data directory")
+    .option(
+      '--data <directory>',
+      "the store's data directory (default: CALYX_DATA, or calyx/store in the XDG data directory)",
+    )
+    .option('--json', 'print the list as JSON')
+    .option('--verbose', 'show where errors come from')
+    .action((options: CommonOptions & { readonly data?: string }) =>
+      runCommand(options, async () => {
+        const models = await listModels(options.data ?? defaultDataDirectory());
+        if (options.json === true) printJson({ models });
+        else if (models.length === 0)
+          print('no models; publish one with: calyx add DIRECTORY --name ORG/NAME');
+        else {
+          const rows = models.map(({ model, revision, blocks, files, bytes }) => [
+            model,
+            revision,
+            String(blocks),
+            String(files),
+            formatSize(bytes),
+          ]);
+          printTable(['model', 'revision', 'blocks', 'files', 'bytes'], rows, [2, 3, 4]);
+        }
+        return 0;
+      }),
+    );
+}

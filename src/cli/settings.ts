@@ -1,0 +1,46 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { pino, type Logger } from 'pino';
+import { CalyxError } from '../core/errors.js';
+
+/** The store's data directory unless `--data` is given: `CALYX_DATA`, else under the XDG data directory. */
+export function defaultDataDirectory(): string {
+  const { CALYX_DATA: own, XDG_DATA_HOME: xdg } = process.env;
+  if (own) return own;
+  return join(xdg !== undefined && xdg !== '' ? xdg : join(homedir(), '.local', 'share'), 'calyx', 'store');
+}
+
+/** Where a node keeps its slices unless `--data` is given: `CALYX_NODE_DATA`, else under the XDG cache directory. */
+export function defaultNodeDirectory(): string {
+  const { CALYX_NODE_DATA: own, XDG_CACHE_HOME: xdg } = process.env;
+  if (own) return own;
+  return join(xdg !== undefined && xdg !== '' ? xdg : join(homedir(), '.cache'), 'calyx', 'node');
+}
+
+/** The addresses in `--store` or `CALYX_STORE`; throws CalyxError `usage`. */
+export function storeUrls(option: string | undefined): URL[] {
+  const text = option ?? process.env['CALYX_STORE'] ?? DEFAULT_STORE;
+  return text.split(',').map((item) => {
+    const url = URL.canParse(item.trim()) ? new URL(item.trim()) : undefined;
+    if (url !== undefined && (url.protocol === 'http:' || url.protocol === 'https:') && url.username === '')
+      return url;
+    throw new CalyxError('usage', `'${item}' is not the address of a store`, {
+      hint: 'write http://HOST:PORT, several separated by commas',
+    });
+  });
+}
+
+/** Where a store on this machine listens by default. */
+export const DEFAULT_LISTEN = '127.0.0.1:7070';
+const DEFAULT_STORE = `http://${DEFAULT_LISTEN}`;
+
+/** A log of JSON lines on stderr: warnings and errors, with `--verbose` everything. */
+export function createLogger(name: string, verbose: boolean): Logger {
+  const level = process.env['CALYX_LOG_LEVEL'] ?? (verbose ? 'debug' : 'warn');
+  return pino(
+    { name, level: LEVELS.includes(level) ? level : 'warn' },
+    pino.destination({ dest: 2, sync: true }),
+  );
+}
+
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];

@@ -1,0 +1,72 @@
+import { systemClock, type Clock } from '../core/clock.js';
+import { CalyxError } from '../core/errors.js';
+
+/** What a node tells the store about itself. */
+export interface NodeRecord {
+  /** Chosen by the node at its start. */
+  readonly id: string;
+  /** For people. */
+  readonly name: string;
+  /** Where its stage can be reached. */
+  readonly url: string;
+  readonly model: string;
+  readonly revision: string;
+  readonly blocks: { readonly start: number; readonly end: number };
+  readonly embed: boolean;
+  readonly head: boolean;
+}
+
+/** Options of {@link NodeRegistry}. */
+export interface NodeRegistryOptions {
+  /** A node that has not been heard of for so long is gone. @default 15000 */
+  readonly lifetimeMs?: number;
+  /** @default 10000 */
+  readonly maxNodes?: number;
+  readonly clock?: Clock;
+}
+
+const DEFAULTS = { lifetimeMs: 15_000, maxNodes: 10_000 } as const;
+
+/**
+ * Which nodes serve which blocks. Soft state: nodes tell it again and again, and who falls silent is forgotten, so nothing has to
+ * be stored or repaired.
+ */
+export class NodeRegistry {
+  readonly lifetimeMs: number;
+  readonly #maxNodes: number;
+  readonly #clock: Clock;
+  readonly #nodes = new Map<string, { record: NodeRecord; heardAt: number }>();
+
+  constructor(options: NodeRegistryOptions = {}) {
+    this.lifetimeMs = options.lifetimeMs ?? DEFAULTS.lifetimeMs;
+    this.#maxNodes = options.maxNodes ?? DEFAULTS.maxNodes;
+    this.#clock = options.clock ?? systemClock;
+  }
+
+  /** Adds a node or renews it. Throws CalyxError `unavailable` if there are too many. */
+  put(record: NodeRecord): void {
+    this.#forgetSilent();
+    if (!this.#nodes.has(record.id) && this.#nodes.size >= this.#maxNodes) {
+      throw new CalyxError('unavailable', `the store knows ${this.#maxNodes} nodes already, its limit`);
+    }
+    this.#nodes.set(record.id, { record, heardAt: this.#clock.now() });
+  }
+
+  /** Forgets a node that leaves. */
+  remove(id: string): void {
+    this.#nodes.delete(id);
+  }
+
+  /** The nodes that are alive, in the order in which they came; only those of `model` if it is given. */
+  list(model?: string): NodeRecord[] {
+    this.#forgetSilent();
+    return [...this.#nodes.values()]
+      .map(({ record }) => record)
+      .filter((record) => model === undefined || record.model === model);
+  }
+
+  #forgetSilent(): void {
+    const oldest = this.#clock.now() - this.lifetimeMs;
+    for (const [id, { heardAt }] of this.#nodes) if (heardAt < oldest) this.#nodes.delete(id);
+  }
+}

@@ -1,0 +1,55 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import { CalyxError } from '../core/errors.js';
+import { formatModelName, isRevisionId, parseModelName } from '../core/names.js';
+import type { NodeRecord, NodeRegistry } from './node-registry.js';
+
+const MAX_NAME = 200;
+
+/** How a node describes itself over the wire. */
+export const nodeRecordSchema = z.strictObject({
+  id: z.uuid(),
+  name: z.string().min(1).max(MAX_NAME),
+  url: z.url({ protocol: /^https?$/ }).max(MAX_NAME),
+  model: z.string().transform((text) => formatModelName(parseModelName(text))),
+  revision: z.string().refine(isRevisionId, 'not a revision id'),
+  blocks: z.strictObject({ start: z.number().int().nonnegative(), end: z.number().int().positive() }),
+  embed: z.boolean(),
+  head: z.boolean(),
+});
+
+/** How a store lists its nodes. */
+export const nodeListSchema = z.object({ nodes: z.array(nodeRecordSchema) });
+
+/**
+ * Routes by which nodes are found:
+ *
+ * - `PUT /v1/nodes/ID`: a node says what it serves, and again before `lifetimeMs` have passed
+ * - `DELETE /v1/nodes/ID`: it leaves
+ * - `GET /v1/nodes[?model=ORG/NAME]`: those that are alive
+ */
+export function nodeRoutes(server: FastifyInstance, registry: NodeRegistry): void {
+  server.put<{ Params: { id: string } }>('/v1/nodes/:id', (request) => {
+    const record = parse(request.body);
+    if (record.id !== request.params.id)
+      throw new CalyxError('usage', 'the id in the path is not that in the body');
+    registry.put(record);
+    return { lifetimeMs: registry.lifetimeMs };
+  });
+  server.delete<{ Params: { id: string } }>('/v1/nodes/:id', (request) => {
+    registry.remove(request.params.id);
+    return {};
+  });
+  server.get<{ Querystring: { model?: string } }>('/v1/nodes', (request) => ({
+    nodes: registry.list(request.query.model),
+  }));
+}
+
+function parse(body: unknown): NodeRecord {
+  const result = nodeRecordSchema.safeParse(body);
+  if (result.success) return result.data;
+  throw new CalyxError(
+    'usage',
+    `this does not describe a node: ${z.prettifyError(result.error).slice(0, 500)}`,
+  );
+}

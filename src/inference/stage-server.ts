@@ -1,0 +1,158 @@
+import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify';
+import { CalyxError } from '../core/errors.js';
+import type { DecoderConfig } from './decoder-config.js';
+import { statusOf, toErrorBody } from './error-body.js';
+import {
+  descriptionToJson,
+  OPEN_REQUEST,
+  STAGE_PATH,
+  type StageDescription,
+  type StageIdentity,
+} from './stage-description.js';
+import type { StageInput, StageLink } from './stage-link.js';
+import { DEFAULT_STAGE_LIMITS } from './stage.js';
+import {
+  decodeTensorMessage,
+  encodeTensorMessage,
+  maxMessageBytes,
+  outputMessage,
+  TENSOR_MEDIA_TYPE,
+  type TensorMessage,
+} from './tensor-message.js';
+
+/** What {@link stageServer} serves. */
+export interface StageServerOptions {
+  readonly stage: StageLink;
+  readonly identity: StageIdentity;
+  readonly config: DecoderConfig;
+  /** As the stage was made with. @default 512 */
+  readonly maxForwardTokens?: number;
+}
+
+/** JSON bodies are one small object. */
+const MAX_JSON_BYTES = 4096;
+
+/**
+ * A fastify plugin with the routes of one stage. It checks no credentials: the listener it is mounted on does.
+ *
+ * - `GET /v1/stage`: the description
+ * - `POST /v1/stage/sessions` `{session, model, revision, max_tokens}`: opens a session
+ * - `POST /v1/stage/sessions/ID/forward?position=N`: a tensor message in, a tensor message out
+ * - `DELETE /v1/stage/sessions/ID`: closes it
+ *
+ * Errors are JSON `{error: {code, message, hint}}`.
+ *
+ * @example
+ * await server.register(stageServer, { stage, identity: { model: 'org/name', revision }, config });
+ */
+export const stageServer: FastifyPluginCallback<StageServerOptions> = (server, options, done) => {
+  const { stage, config } = options;
+  const maxForwardTokens = options.maxForwardTokens ?? DEFAULT_STAGE_LIMITS.maxForwardTokens;
+  const description: StageDescription = {
+    ...options.identity,
+    blocks: stage.blocks,
+    embed: stage.embed,
+    head: stage.head,
+    hiddenSize: config.hiddenSize,
+    vocabSize: config.vocabSize,
+    maxForwardTokens,
+  };
+  setUpBodies(server, description);
+
+  server.get(STAGE_PATH, () => descriptionToJson(description));
+
+  server.post(`${STAGE_PATH}/sessions`, { bodyLimit: MAX_JSON_BYTES }, async (request, reply) => {
+    const parsed = OPEN_REQUEST.safeParse(request.body);
+    if (!parsed.success) {
+      const issue = parsed.error.issues[0];
+      throw new CalyxError('usage', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'wrong value'}`);
+    }
+    checkIdentity(description, parsed.data);
+    await stage.open(parsed.data.session, parsed.data.max_tokens, { signal: whileConnected(reply) });
+    return reply.code(201).send({});
+  });
+
+  server.post<{ Params: { id: string }; Querystring: { position?: string } }>(
+    `${STAGE_PATH}/sessions/:id/forward`,
+    async (request, reply) => {
+      const position = parsePosition(request.query.position);
+      const input = inputOf(request.body as TensorMessage, description);
+      const output = await stage.forward(request.params.id, position, input, {
+        signal: whileConnected(reply),
+      });
+      // One small copy costs less than sending two pieces as a stream.
+      const body = Buffer.concat(encodeTensorMessage(outputMessage(output, config.hiddenSize)));
+      return reply.type(TENSOR_MEDIA_TYPE).send(body);
+    },
+  );
+
+  server.delete<{ Params: { id: string } }>(`${STAGE_PATH}/sessions/:id`, async (request, reply) => {
+    await stage.close(request.params.id);
+    return reply.code(204).send();
+  });
+  done();
+};
+
+function setUpBodies(
+  server: FastifyInstance,
+  { embed, hiddenSize, maxForwardTokens }: StageDescription,
+): void {
+  const bodyLimit = embed
+    ? maxMessageBytes(maxForwardTokens, BigInt64Array.BYTES_PER_ELEMENT)
+    : maxMessageBytes(maxForwardTokens * hiddenSize, Float32Array.BYTES_PER_ELEMENT);
+  server.addContentTypeParser(
+    TENSOR_MEDIA_TYPE,
+    { parseAs: 'buffer', bodyLimit },
+    (_request: FastifyRequest, body: Buffer, parsed) => {
+      try {
+        parsed(null, decodeTensorMessage(body));
+      } catch (error) {
+        parsed(error as Error);
+      }
+    },
+  );
+  server.setErrorHandler((error, _request, reply) => {
+    // fastify's own refusals (too large, wrong media type) carry their status; the fault is the request's.
+    const status = (error as { statusCode?: unknown }).statusCode;
+    if (error instanceof CalyxError || typeof status !== 'number' || status >= 500) {
+      const body = toErrorBody(error);
+      return reply.code(statusOf(body.code)).send({ error: body });
+    }
+    return reply.code(status).send({ error: { ...toErrorBody(error), code: 'usage' } });
+  });
+}
+
+function checkIdentity(own: StageIdentity, asked: StageIdentity): void {
+  if (own.model === asked.model && own.revision === asked.revision) return;
+  throw new CalyxError(
+    'changed',
+    `this node runs ${own.model}@${own.revision}, not ${asked.model}@${asked.revision}`,
+    {
+      hint: 'all nodes of a pipeline must run the same revision; start the node again with the one you want',
+    },
+  );
+}
+
+function parsePosition(text: string | undefined): number {
+  if (text !== undefined && /^\d{1,9}$/.test(text)) return Number(text);
+  throw new CalyxError('usage', 'position must be the number of the first new token');
+}
+
+function inputOf(message: TensorMessage | undefined, { hiddenSize }: StageDescription): StageInput {
+  if (message?.name === 'input_ids') return { kind: 'tokens', data: message.data };
+  if (message?.name === 'hidden_states' && message.shape[2] === hiddenSize)
+    return { kind: 'hidden', data: message.data };
+  throw new CalyxError(
+    'usage',
+    `a forward takes input_ids [1, n] or hidden_states [1, n, ${hiddenSize}] as ${TENSOR_MEDIA_TYPE}`,
+  );
+}
+
+/** Fires when the client is gone before it has its answer. */
+function whileConnected(reply: FastifyReply): AbortSignal {
+  const controller = new AbortController();
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableEnded) controller.abort(new CalyxError('aborted', 'the client went away'));
+  });
+  return controller.signal;
+}

@@ -1,0 +1,39 @@
+import type { FastifyInstance } from 'fastify';
+import { formatModelName, parseModelName, parseRevision } from '../../core/names.js';
+import type { CatalogReader } from '../../catalog/catalog-reader.js';
+
+/**
+ * Routes that tell which models exist:
+ *
+ * - `/v1/models`: all of them, with their refs
+ * - `/v1/models/ORG/NAME/revisions/REVISION`: what a ref or revision id names, with the digest of its manifest
+ */
+export function catalogRoutes(server: FastifyInstance, catalog: CatalogReader): void {
+  server.get('/v1/models', async () => {
+    const models = await catalog.models();
+    return {
+      models: await Promise.all(
+        models.map(async (model) => ({
+          name: formatModelName(model),
+          refs: Object.fromEntries(await catalog.refs(model)),
+        })),
+      ),
+    };
+  });
+
+  server.get<{ Params: { org: string; name: string; revision: string } }>(
+    '/v1/models/:org/:name/revisions/:revision',
+    async (request) => {
+      const { org, name, revision } = request.params;
+      const model = parseModelName(`${org}/${name}`);
+      const found = await catalog.resolve({ model, revision: parseRevision(revision) });
+      const ref = (await catalog.refs(model)).get(revision);
+      return {
+        model: formatModelName(model),
+        revision: found.revision,
+        manifest: found.manifestDigest,
+        generation: ref?.generation ?? 0,
+      };
+    },
+  );
+}

@@ -1,0 +1,129 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { parseDigest, type Digest } from '../../core/digest.js';
+import { CalyxError, isCalyxError } from '../../core/errors.js';
+import { sliceSegments, treeFile, walkTree, type Directory, type TreeFile } from '../../catalog/file-tree.js';
+import type { ByteSource } from '../../storage/byte-source.js';
+import { namesTag, parseRange } from './range.js';
+import { sendSegments } from './send-segments.js';
+
+/** What the content routes serve. */
+export interface Content {
+  /** The bytes of a manifest; rejects with `not-found`. */
+  manifestBytes(digest: Digest): Promise<Uint8Array>;
+  /** The size of a blob, or undefined. */
+  blobSize(blob: Digest): Promise<number | undefined>;
+  readonly source: ByteSource;
+  /** The views. */
+  readonly tree: Directory;
+  /** Called with the number of blob bytes that were sent. */
+  readonly onBlobBytesSent: (bytes: number) => void;
+  /** Called when an answer had to be cut off. */
+  readonly onCutOff: (url: string, error: unknown) => void;
+}
+
+/** Names of content never change their meaning, so caches may keep it. */
+const IMMUTABLE = 'public, max-age=31536000, immutable';
+
+/**
+ * Routes for bytes, with single ranges, `ETag`, `If-None-Match`, `If-Range` and HEAD (RFC 9110):
+ *
+ * - `/v1/manifests/SHA256`, `/v1/blobs/SHA256`: by digest
+ * - `/tree/PATH`: the views; a directory answers with the list of its names as JSON
+ */
+export function contentRoutes(server: FastifyInstance, content: Content): void {
+  server.get<{ Params: { digest: string } }>('/v1/manifests/:digest', async (request, reply) => {
+    const digest = parseDigest(request.params.digest, 'the name of the manifest');
+    const bytes = await content.manifestBytes(digest);
+    await send(request, reply, treeFile([{ literal: bytes }]), content, {
+      tag: `"${digest}"`,
+      type: 'application/json',
+      cache: IMMUTABLE,
+    });
+  });
+
+  server.get<{ Params: { digest: string } }>('/v1/blobs/:digest', async (request, reply) => {
+    const blob = parseDigest(request.params.digest, 'the name of the blob');
+    const size = await content.blobSize(blob);
+    if (size === undefined) throw new CalyxError('not-found', `the store does not have the blob ${blob}`);
+    const file = treeFile(size === 0 ? [] : [{ blob, offset: 0, length: size }]);
+    await send(request, reply, file, content, {
+      tag: `"${blob}"`,
+      type: 'application/octet-stream',
+      cache: IMMUTABLE,
+    });
+  });
+
+  server.get<{ Params: { '*': string } }>('/tree/*', async (request, reply) => {
+    const path = request.params['*'].split('/').filter((name) => name !== '');
+    const node = await walkTree(content.tree, path);
+    if (node === undefined)
+      throw new CalyxError('not-found', `there is no /${path.join('/')} in the views of this store`);
+    if (node.kind === 'directory') return { entries: await node.list() };
+    await send(request, reply, node, content, { type: 'application/octet-stream', cache: 'no-cache' });
+    return reply;
+  });
+}
+
+interface Representation {
+  /** Strong entity tag, quoted. */
+  readonly tag?: string;
+  readonly type: string;
+  readonly cache: string;
+}
+
+async function send(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  file: TreeFile,
+  content: Content,
+  about: Representation,
+): Promise<void> {
+  const { headers } = request;
+  const rangeHeader =
+    headers['if-range'] === undefined || namesTag(String(headers['if-range']), about.tag ?? '')
+      ? headers.range
+      : undefined;
+  const range = parseRange(rangeHeader, file.size);
+  const common = {
+    'accept-ranges': 'bytes',
+    'cache-control': about.cache,
+    'content-type': about.type,
+    'x-content-type-options': 'nosniff',
+    ...(about.tag === undefined ? {} : { etag: about.tag }),
+  };
+  // From here on we write to the socket ourselves, without fastify's copies.
+  reply.hijack();
+  const response = reply.raw;
+  if (about.tag !== undefined && namesTag(headers['if-none-match'], about.tag)) {
+    response.writeHead(304, common).end();
+    return;
+  }
+  if (range.kind === 'unsatisfiable') {
+    response
+      .writeHead(416, { ...common, 'content-length': 0, 'content-range': `bytes */${file.size}` })
+      .end();
+    return;
+  }
+  const { offset, length } = range.kind === 'part' ? range.extent : { offset: 0, length: file.size };
+  const contentRange =
+    range.kind === 'part' ? { 'content-range': `bytes ${offset}-${offset + length - 1}/${file.size}` } : {};
+  response.writeHead(range.kind === 'part' ? 206 : 200, {
+    ...common,
+    ...contentRange,
+    'content-length': length,
+  });
+  if (request.method === 'HEAD') {
+    response.end();
+    return;
+  }
+  try {
+    await sendSegments(
+      response,
+      sliceSegments(file, offset, length),
+      content.source,
+      content.onBlobBytesSent,
+    );
+  } catch (error) {
+    if (!isCalyxError(error, 'aborted')) content.onCutOff(request.url, error);
+  }
+}

@@ -1,0 +1,62 @@
+import { isIP } from 'node:net';
+import { CalyxError } from '../../core/errors.js';
+
+/** What of a request's headers tells where it comes from. */
+export interface RequestOrigin {
+  readonly host: string | undefined;
+  readonly origin: string | undefined;
+  readonly fetchSite: string | undefined;
+}
+
+/**
+ * Refuses requests that a page in a browser could have caused: those with the `Origin` of another site, and those whose `Host`
+ * is a name that we do not know, as after DNS rebinding. An address is no name, so it cannot be rebound.
+ *
+ * @param hosts names, besides `localhost` and addresses, under which this server is known
+ * @throws CalyxError `refused`
+ */
+export function checkOrigin(request: RequestOrigin, hosts: readonly string[] = []): void {
+  const host = hostName(request.host);
+  if (host === undefined || !(host === 'localhost' || isIP(host) !== 0 || hosts.includes(host))) {
+    throw new CalyxError(
+      'refused',
+      `requests for the host '${(request.host ?? '').slice(0, 100)}' are not answered`,
+      {
+        hint: 'use the address of the server, or name the host when the server starts (--host-name)',
+      },
+    );
+  }
+  const foreign = request.origin !== undefined && request.origin !== `http://${request.host ?? ''}`;
+  if (foreign || request.fetchSite === 'cross-site' || request.fetchSite === 'same-site') {
+    throw new CalyxError('refused', 'requests from pages of other sites are not answered', {
+      hint: 'use the command line',
+    });
+  }
+}
+
+/** True if only processes of this machine can reach what listens on `host`. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+}
+
+/**
+ * Refuses to listen where strangers could connect.
+ *
+ * @throws CalyxError `refused` unless `host` is a loopback address or `insecure` is set
+ */
+export function checkListenAddress(host: string, insecure: boolean): void {
+  if (insecure || isLoopback(host)) return;
+  throw new CalyxError(
+    'refused',
+    `listening on ${host} would let everyone who reaches this machine read the models`,
+    {
+      hint: 'listen on 127.0.0.1, or add --insecure if the network is trusted',
+    },
+  );
+}
+
+/** The name of a `Host` header without port and brackets, in lower case. */
+function hostName(header: string | undefined): string | undefined {
+  const match = /^(?:\[([0-9a-f:.]+)\]|([^:[\]/@\s]+))(?::\d{1,5})?$/i.exec(header ?? '');
+  return (match?.[1] ?? match?.[2])?.toLowerCase();
+}

@@ -1,0 +1,121 @@
+import { Pool, errors } from 'undici';
+import { CalyxError, errorMessage, isCalyxError } from '../../core/errors.js';
+import { fromWireError } from './errors.js';
+
+/** Options of {@link JsonClient}. */
+export interface JsonClientOptions {
+  /** Longest wait for an answer, or for its next byte. @default 15000 */
+  readonly timeoutMs?: number;
+}
+
+/** Options of one request. */
+export interface RequestOptions {
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  /** Sent as JSON. */
+  readonly body?: unknown;
+  /** The longest answer that is read, in bytes. @default 4194304 (4 MiB) */
+  readonly maxBytes?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const DEFAULTS = { timeoutMs: 15_000, maxBytes: 4 * 1024 * 1024 } as const;
+
+/** Asks a Calyx server for JSON or small contents. Errors name the server and the way out. */
+export class JsonClient {
+  /** The server's address without a trailing slash. */
+  readonly url: string;
+  readonly #pool: Pool;
+  readonly #basePath: string;
+
+  constructor(url: URL, options: JsonClientOptions = {}) {
+    const timeoutMs = options.timeoutMs ?? DEFAULTS.timeoutMs;
+    this.url = url.href.replace(/\/$/, '');
+    this.#basePath = url.pathname.replace(/\/$/, '');
+    this.#pool = new Pool(url.origin, {
+      connections: 4,
+      connectTimeout: timeoutMs,
+      headersTimeout: timeoutMs,
+      bodyTimeout: timeoutMs,
+    });
+  }
+
+  /** Sends a request and reads its JSON answer. Rejects with the server's CalyxError, `unavailable` or `timeout`. */
+  async json(path: string, options: RequestOptions = {}): Promise<unknown> {
+    const bytes = await this.bytes(path, options);
+    try {
+      return bytes.byteLength === 0 ? null : JSON.parse(Buffer.from(bytes).toString('utf8'));
+    } catch (error) {
+      throw new CalyxError('unavailable', `${this.url} answered ${path} with something that is not JSON`, {
+        hint: 'check that the address is that of a Calyx store',
+        cause: error,
+      });
+    }
+  }
+
+  /** Sends a request and reads the bytes of its answer; rejects as {@link JsonClient.json}. */
+  async bytes(path: string, options: RequestOptions = {}): Promise<Uint8Array> {
+    try {
+      const answer = await this.#pool.request({
+        method: options.method ?? 'GET',
+        path: this.#basePath + path,
+        headers: options.body === undefined ? {} : { 'content-type': 'application/json' },
+        body: options.body === undefined ? null : JSON.stringify(options.body),
+        signal: options.signal ?? null,
+      });
+      const bytes = await readBounded(
+        answer.body,
+        options.maxBytes ?? DEFAULTS.maxBytes,
+        `${this.url}${path}`,
+      );
+      if (answer.statusCode >= 200 && answer.statusCode < 300) return bytes;
+      throw fromWireError(answer.statusCode, parse(bytes), this.url);
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      throw this.#explain(error);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#pool.destroy();
+  }
+
+  #explain(error: unknown): CalyxError {
+    if (isCalyxError(error)) return error;
+    const late =
+      error instanceof errors.ConnectTimeoutError ||
+      error instanceof errors.HeadersTimeoutError ||
+      error instanceof errors.BodyTimeoutError;
+    return new CalyxError(
+      late ? 'timeout' : 'unavailable',
+      `cannot reach ${this.url}: ${late ? 'no answer in time' : errorMessage(error)}`,
+      {
+        hint: 'check the address, and that the server runs there: calyx store --listen HOST:PORT',
+        cause: error,
+      },
+    );
+  }
+}
+
+async function readBounded(
+  body: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+  what: string,
+): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  for await (const piece of body) {
+    size += piece.byteLength;
+    if (size > maxBytes)
+      throw new CalyxError('unavailable', `${what} answered with more than ${maxBytes} bytes`);
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces);
+}
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,163 @@
+import { z } from 'zod';
+import { isDigest, sha256 } from '../../core/digest.js';
+import { CalyxError, errorMessage, isCalyxError } from '../../core/errors.js';
+import {
+  formatModelName,
+  isRevisionId,
+  parseModelName,
+  type ModelName,
+  type ModelSpec,
+} from '../../core/names.js';
+import { refSchema, type ResolvedRevision } from '../../catalog/catalog-reader.js';
+import { decodeManifest, MAX_MANIFEST_BYTES } from '../../catalog/manifest-codec.js';
+import { JsonClient, type JsonClientOptions } from './json-client.js';
+
+const resolvedSchema = z.object({
+  model: z.string(),
+  revision: z.string().refine(isRevisionId),
+  manifest: z.string().refine(isDigest),
+  generation: z.number(),
+});
+
+const modelsSchema = z.object({
+  models: z.array(z.object({ name: z.string(), refs: z.record(z.string(), refSchema) })),
+});
+
+const nodesSchema = z.object({
+  nodes: z.array(
+    z.object({
+      id: z.string().max(100),
+      name: z.string().max(200),
+      url: z.url({ protocol: /^https?$/ }),
+      revision: z.string().refine(isRevisionId),
+      blocks: z.object({ start: z.number().int().nonnegative(), end: z.number().int().positive() }),
+      embed: z.boolean(),
+      head: z.boolean(),
+    }),
+  ),
+});
+
+/** A node as a store knows it. */
+export type NodeOffer = z.infer<typeof nodesSchema>['nodes'][number];
+
+/** What a name led to, without the manifest. */
+export type IdentifiedRevision = Omit<ResolvedRevision, 'manifest'>;
+
+/** A model as a store lists it. */
+export type ListedModel = z.infer<typeof modelsSchema>['models'][number];
+
+/** Asks one or several stores of the same cluster which models exist, and fetches manifests. */
+export class StoreClient {
+  readonly clients: readonly JsonClient[];
+
+  /** @param urls at least one */
+  constructor(urls: readonly URL[], options: JsonClientOptions = {}) {
+    this.clients = urls.map((url) => new JsonClient(url, options));
+  }
+
+  /** The models of the first store that answers. */
+  async models(signal?: AbortSignal): Promise<ListedModel[]> {
+    return this.first(
+      async (client) => modelsSchema.parse(await client.json('/v1/models', { signal })).models,
+      signal,
+    );
+  }
+
+  /**
+   * Finds out what a ref or revision names. All stores are asked; the highest generation wins, so that a store that lags
+   * behind cannot bring an old revision back.
+   *
+   * @throws CalyxError `not-found`, or `unavailable` if no store answers
+   */
+  async identify({ model, revision }: ModelSpec, signal?: AbortSignal): Promise<IdentifiedRevision> {
+    const path = `/v1/models/${formatModelName(model)}/revisions/${revision}`;
+    const answers = await Promise.allSettled(
+      this.clients.map(async (client) =>
+        this.#parse(client, resolvedSchema, await client.json(path, { signal })),
+      ),
+    );
+    signal?.throwIfAborted();
+    const found = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+    const [best] = found.sort((a, b) => b.generation - a.generation);
+    if (best === undefined) {
+      throw worst(
+        answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason as unknown] : [])),
+      );
+    }
+    return { model: parseModelName(best.model), revision: best.revision, manifestDigest: best.manifest };
+  }
+
+  /** As {@link StoreClient.identify}, with the manifest, verified. */
+  async resolve(
+    spec: ModelSpec,
+    signal?: AbortSignal,
+  ): Promise<ResolvedRevision & { readonly manifestBytes: number }> {
+    const identified = await this.identify(spec, signal);
+    const digest = identified.manifestDigest;
+    const bytes = await this.first(async (client) => {
+      const content = await client.bytes(`/v1/manifests/${digest}`, { maxBytes: MAX_MANIFEST_BYTES, signal });
+      if (sha256(content) === digest) return content;
+      throw new CalyxError('corrupt', `${client.url} sent a manifest that does not match its SHA-256`);
+    }, signal);
+    return { ...identified, manifest: decodeManifest(bytes), manifestBytes: bytes.byteLength };
+  }
+
+  /** Asks the stores in turn until one answers. */
+  async first<T>(ask: (client: JsonClient) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const failures: unknown[] = [];
+    for (const client of this.clients) {
+      try {
+        return await ask(client);
+      } catch (error) {
+        signal?.throwIfAborted();
+        failures.push(error);
+      }
+    }
+    throw worst(failures);
+  }
+
+  /** The nodes of a model that the stores know, each once. */
+  async nodes(model: ModelName, signal?: AbortSignal): Promise<NodeOffer[]> {
+    const path = `/v1/nodes?model=${encodeURIComponent(formatModelName(model))}`;
+    const answers = await Promise.allSettled(
+      this.clients.map(
+        async (client) => this.#parse(client, nodesSchema, await client.json(path, { signal })).nodes,
+      ),
+    );
+    signal?.throwIfAborted();
+    const nodes = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
+    const failures = answers.flatMap((answer) =>
+      answer.status === 'rejected' ? [answer.reason as unknown] : [],
+    );
+    if (failures.length === this.clients.length) throw worst(failures);
+    return [...new Map(nodes.map((node) => [node.id, node])).values()];
+  }
+
+  #parse<T>(client: JsonClient, schema: z.ZodType<T>, answer: unknown): T {
+    const parsed = schema.safeParse(answer);
+    if (parsed.success) return parsed.data;
+    throw new CalyxError('unavailable', `${client.url} does not answer as a Calyx store does`, {
+      hint: 'check the address; the store may run another version',
+      cause: parsed.error,
+    });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.clients.map((client) => client.close()));
+  }
+}
+
+/** What to tell if all failed: that something does not exist only if every store that answered said so. */
+function worst(failures: readonly unknown[]): unknown {
+  const first = failures.find((error) => !isCalyxError(error, 'unavailable', 'timeout')) ?? failures[0];
+  if (failures.length < 2) return first;
+  const hint = isCalyxError(first) ? first.hint : undefined;
+  return new CalyxError(
+    isCalyxError(first) ? first.code : 'unavailable',
+    failures.map(errorMessage).join('; '),
+    {
+      ...(hint === undefined ? {} : { hint }),
+      cause: first,
+    },
+  );
+}
