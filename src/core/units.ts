@@ -41,7 +41,8 @@ const NAMES = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
 export function formatSize(bytes: number): string {
   let value = bytes;
   let unit = 0;
-  while (value >= KIB && unit < NAMES.length - 1) {
+  // By what will be shown, so that a byte less than a MiB isn't 1024.0 KiB.
+  while (Math.round(value * 10) / 10 >= KIB && unit < NAMES.length - 1) {
     value /= KIB;
     unit += 1;
   }
@@ -56,7 +57,7 @@ export function plural(count: number, noun: string): string {
 /** Writes seconds for people: `0.4 s`, `12 s`, `3 min 5 s`. */
 export function formatSeconds(seconds: number): string {
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
-  if (seconds < 60) return `${Math.round(seconds)} s`;
   const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
   return `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }

@@ -25,7 +25,7 @@ export interface BufferLease extends Lease {
 
 /**
  * Buffers of a bounded total size, used again and again. Who finds it empty waits in turn. Sizes are rounded up to powers of
- * two, so that buffers fit each other's use.
+ * two (but not above the budget), so that buffers fit each other's use.
  */
 export class BufferPool {
   readonly #budgetBytes: number;
@@ -48,8 +48,7 @@ export class BufferPool {
    * @throws CalyxError `internal` if `length` exceeds the whole budget; rejects with the signal's reason if it fires first
    */
   take(length: number, signal?: AbortSignal): BufferLease | Promise<BufferLease> {
-    const size = sizeClass(length);
-    if (size > this.#budgetBytes) {
+    if (length > this.#budgetBytes) {
       throw new CalyxError(
         'internal',
         `a read of ${length} bytes does not fit the buffer pool of ${this.#budgetBytes}`,
@@ -60,7 +59,7 @@ export class BufferPool {
   }
 
   #tryTake(length: number): BufferLease | undefined {
-    const size = sizeClass(length);
+    const size = Math.min(sizeClass(length), this.#budgetBytes);
     let buffer = this.#idle.get(size)?.pop();
     if (buffer === undefined) {
       this.#dropIdle(this.#allocatedBytes + size - this.#budgetBytes);

@@ -12,14 +12,14 @@ export interface ByteSource {
   /** Names the source in errors and metrics: a directory or a URL. */
   readonly name: string;
   /**
-   * Reads exactly `length` bytes from `offset`; a source never answers with fewer. May answer at once, so that a hit costs no
-   * turn of the event loop.
+   * Reads exactly `length` bytes from `offset`; a source never answers with fewer, also where the blob ends before. May
+   * answer at once, so that a hit costs no turn of the event loop.
    *
    * @throws CalyxError (or rejects with it): `not-found` if the source does not have the blob, `aborted` or the signal's
    * reason, and `unavailable`, `timeout`, `corrupt`, `refused`, `unreadable` naming this source
    */
   read(blob: Digest, offset: number, length: number, options?: ReadOptions): Lease | Promise<Lease>;
-  /** Frees connections and descriptors. Reads under way may fail. */
+  /** Frees connections and descriptors. Reads under way may fail; later ones do, with `unavailable`. */
   close(): Promise<void>;
 }
 

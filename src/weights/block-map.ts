@@ -10,22 +10,28 @@ export interface BlockMap {
   readonly embed: readonly number[];
   /** By block; empty for a block that a slice does not hold. */
   readonly blocks: readonly (readonly number[])[];
-  /** What comes after the last block: final norm, output projection (or the tied embedding table), extra prediction layers. */
+  /**
+   * What comes after the last block: final norm, output projection (or the tied embedding table), layers that predict
+   * further tokens.
+   */
   readonly head: readonly number[];
 }
 
-/** Modules of which one stands after the last block. */
+/** Modules that stand after the last block, beside the stack of layers or above it. */
 const HEAD_MODULES = new Set([
   'norm', // Llama, Mistral, Mixtral, Qwen, DeepSeek, Gemma, Phi-3
   'ln_f', // GPT-2, Falcon, BLOOM
   'norm_f', // MPT, Mamba
+  'layer_norm', // XGLM
   'final_layer_norm', // GPT-NeoX, OPT
   'final_layernorm', // Phi, ChatGLM
   'final_norm',
+  'project_out', // OPT-350m
   'lm_head',
   'embed_out', // GPT-NeoX
-  'output',
+  'output', // InternLM2
   'output_layer', // ChatGLM
+  'ff_out', // OLMo
   'score',
 ]);
 
@@ -36,11 +42,18 @@ const EMBEDDING_MODULES = new Set([
   'word_embeddings',
   'embed_in',
   'tok_embeddings',
-  'embedding',
+  'embedding', // ChatGLM
+  'embeddings', // Mamba
 ]);
 
 /** The output projections among {@link HEAD_MODULES}. A model without one has a tied head. */
-const PROJECTION_MODULES = new Set(['lm_head', 'embed_out', 'output', 'output_layer']);
+const PROJECTION_MODULES = new Set(['lm_head', 'embed_out', 'output', 'output_layer', 'ff_out']);
+
+/** Modules that predict further tokens (`mtp`, `mtp_block`, `mtp_layers`); like the head, they work on the last block's output. */
+const PREDICTION_MODULE = /^mtp(?:_|$)/;
+
+/** What only a layer that predicts further tokens has: it joins the hidden state with the next token (DeepSeek-V3, GLM-4.5). */
+const PREDICTION_LAYER = /^eh_proj(?:\.|$)/;
 
 /** Stacks of layers that are not the decoder's. */
 const OTHER_STACKS =
@@ -69,29 +82,45 @@ export function mapBlocks(tensors: readonly TensorLocation[], config: ModelConfi
       },
     );
   }
-  const found = stack.highest + 1;
-  // Layers beyond the config's count predict further tokens (DeepSeek-V3) and follow the head.
-  const blockCount = config.blockCount ?? found;
+  const blockCount = config.blockCount ?? stack.highest + 1;
   if (blockCount > MAX_BLOCK_COUNT) {
-    throw new CalyxError(
-      'invalid-model',
-      `${path}: config.json claims ${blockCount} blocks, more than any model has`,
-    );
+    const claims =
+      config.blockCount === undefined
+        ? `the tensor ${JSON.stringify(stack.last)} makes`
+        : 'config.json claims';
+    throw new CalyxError('invalid-model', `${path}: ${claims} ${blockCount} blocks, more than any model has`);
   }
   const embed: number[] = [];
   const head: number[] = [];
   const blocks: number[][] = Array.from({ length: blockCount }, () => []);
-  tensors.forEach((tensor, index) => {
-    const layer = layerOf(tensor.name);
-    const own = layer?.stack === stack.name ? layer.number : undefined;
-    if (own !== undefined) (blocks[own] ?? head).push(index);
-    else (isHead(tensor.name, stack.name) ? head : embed).push(index);
+  const projections: number[] = [];
+  const embeddings: number[] = [];
+  const further = new Map<number, string>();
+  const predicting = new Set<number>();
+  tensors.forEach(({ name }, index) => {
+    const layer = layerOf(name);
+    if (layer?.stack === stack.name) {
+      (blocks[layer.number] ?? head).push(index);
+      if (layer.number < blockCount) return;
+      further.set(layer.number, name);
+      if (PREDICTION_LAYER.test(layer.rest)) predicting.add(layer.number);
+      return;
+    }
+    const module = moduleBeside(name, stack.name);
+    const isHead = HEAD_MODULES.has(module) || PREDICTION_MODULE.test(module);
+    (isHead ? head : embed).push(index);
+    if (PROJECTION_MODULES.has(module)) projections.push(index);
+    if (EMBEDDING_MODULES.has(module)) embeddings.push(index);
   });
-  const tied =
-    config.tiedHead || !head.some((index) => PROJECTION_MODULES.has(moduleOf(tensors[index]?.name ?? '')));
-  if (tied && head.length > 0) {
-    head.push(...embed.filter((index) => EMBEDDING_MODULES.has(moduleOf(tensors[index]?.name ?? ''))));
+  for (const [number, name] of further) {
+    if (predicting.has(number)) continue;
+    throw new CalyxError(
+      'invalid-model',
+      `${path}: config.json says ${blockCount} blocks, but the tensor ${JSON.stringify(name)} belongs to block ${number}`,
+      { hint: 'config.json and the weight files must belong together; download the model again' },
+    );
   }
+  if ((config.tiedHead || projections.length === 0) && head.length > 0) head.push(...embeddings);
   return { blockCount, embed, blocks, head };
 }
 
@@ -124,44 +153,50 @@ export function checkComplete(map: BlockMap, path: string): void {
 interface Layer {
   readonly stack: string;
   readonly number: number;
+  readonly rest: string;
 }
 
-/** The first number in a tensor's name, and what stands before it. */
+/** The first number in a tensor's name, what stands before it and what follows. */
 function layerOf(name: string): Layer | undefined {
   const match = /^(?:(.*?)\.)?(\d{1,5})(?:\.|$)/.exec(name);
   if (match === null) return undefined;
-  return { stack: match[1] ?? '', number: Number(match[2]) };
+  return { stack: match[1] ?? '', number: Number(match[2]), rest: name.slice(match[0].length) };
 }
 
-function findStack(tensors: readonly TensorLocation[]): { name: string; highest: number } | undefined {
-  const stacks = new Map<string, { bytes: number; highest: number }>();
+interface Stack {
+  readonly name: string;
+  bytes: number;
+  highest: number;
+  /** A tensor of the highest layer. */
+  last: string;
+}
+
+function findStack(tensors: readonly TensorLocation[]): Stack | undefined {
+  const stacks = new Map<string, Stack>();
   for (const { name, length } of tensors) {
     const layer = layerOf(name);
     if (layer === undefined) continue;
-    const stack = stacks.get(layer.stack) ?? { bytes: 0, highest: 0 };
+    const stack = stacks.get(layer.stack) ?? { name: layer.stack, bytes: 0, highest: -1, last: name };
     stack.bytes += length;
-    stack.highest = Math.max(stack.highest, layer.number);
+    if (layer.number > stack.highest) {
+      stack.highest = layer.number;
+      stack.last = name;
+    }
     stacks.set(layer.stack, stack);
   }
-  const decoders = [...stacks].filter(
-    ([name]) =>
+  const decoders = [...stacks.values()].filter(
+    ({ name }) =>
       STACK_NAMES.has(name.slice(name.lastIndexOf('.') + 1)) &&
       (!OTHER_STACKS.test(name) || ENCODER_DECODERS.has(name)),
   );
-  decoders.sort(([a, one], [b, two]) => two.bytes - one.bytes || (a < b ? -1 : 1));
-  const [best] = decoders;
-  return best === undefined ? undefined : { name: best[0], highest: best[1].highest };
+  return decoders.sort((a, b) => b.bytes - a.bytes || (a.name < b.name ? -1 : 1))[0];
 }
 
-/** The module of a tensor: `lm_head` of `model.lm_head.weight`. */
-function moduleOf(name: string): string {
-  return name.split('.').at(-2) ?? '';
-}
-
-function isHead(name: string, stack: string): boolean {
-  if (/^mtp\w*\./.test(name)) return true;
-  if (!HEAD_MODULES.has(moduleOf(name))) return false;
-  // A head module stands beside the stack or above it; deeper ones belong to towers.
-  const parent = name.split('.').slice(0, -2).join('.');
-  return parent === '' || stack === parent || stack.startsWith(`${parent}.`);
+/**
+ * The module of a tensor that stands beside the stack or above it: for the stack `model.layers`, that is `norm` of
+ * `model.norm.weight`, `lm_head` of `lm_head.weight`, and `vision_tower` of all that lies in there.
+ */
+function moduleBeside(name: string, stack: string): string {
+  const path = stack.split('.');
+  return name.split('.').find((segment, depth) => segment !== path[depth]) ?? '';
 }

@@ -82,8 +82,9 @@ export function parseIndex(text: string, file: string): Map<string, string> {
     } catch (error) {
       throw new CalyxError(
         'invalid-model',
-        `${file}: ${JSON.stringify(tensor)} is said to be outside the model`,
-        { cause: error },
+        `${file}: the tensor ${JSON.stringify(tensor)} is said to be in ${JSON.stringify(shard.slice(0, 200))}, ` +
+          'which is not a path inside the model',
+        { hint: 'download the index again', cause: error },
       );
     }
     index.set(tensor, shard);
@@ -120,7 +121,7 @@ function singleFile(names: readonly string[], path: string): string[] {
       },
     );
   }
-  if (names.some((name) => /^(?:pytorch_model|model).*\.(?:bin|pt|pth)$/.test(name))) {
+  if (names.some((name) => /^(?:pytorch_model|model|consolidated).*\.(?:bin|pt|pth)$/.test(name))) {
     throw new CalyxError(
       'unsupported',
       `${path} has its weights only as PyTorch pickles (.bin), which cannot be cut into blocks`,
@@ -186,9 +187,14 @@ function sharedAcrossParts(
 
 async function readText(path: string): Promise<string> {
   try {
-    const { size } = await stat(path);
-    if (size > MAX_JSON_BYTES)
-      throw new CalyxError('invalid-model', `${path} has ${size} bytes, too many for a JSON file of a model`);
+    const info = await stat(path);
+    if (!info.isFile()) throw new CalyxError('invalid-model', `${path} is not a regular file`);
+    if (info.size > MAX_JSON_BYTES) {
+      throw new CalyxError(
+        'invalid-model',
+        `${path} has ${info.size} bytes, too many for a JSON file of a model`,
+      );
+    }
     return await readFile(path, 'utf8');
   } catch (error) {
     throw fileError(error, 'cannot read', path);

@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { CalyxError, fileError } from '../core/errors.js';
 import { HEADER_LENGTH_BYTES, parseHeader, parseHeaderLength } from './safetensors-header.js';
@@ -19,7 +20,8 @@ export interface SafetensorsFile {
 export async function readSafetensorsFile(path: string, name = path): Promise<SafetensorsFile> {
   let file: FileHandle | undefined;
   try {
-    file = await open(path, 'r');
+    // Without O_NONBLOCK, a FIFO of this name would be waited for.
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const info = await file.stat();
     if (!info.isFile()) throw new CalyxError('invalid-model', `${name} is not a regular file`);
     const lengthField = await readFully(file, 0, Math.min(HEADER_LENGTH_BYTES, info.size), name);

@@ -14,6 +14,9 @@ export const MAX_HEADER_BYTES = 100_000_000;
 const MAX_DIMENSIONS = 16;
 const MAX_NAME_BYTES = 1024;
 
+/** Not a tensor: the one entry of a header that holds notes. */
+const METADATA_NAME = '__metadata__';
+
 /**
  * Reads the length field.
  *
@@ -62,7 +65,7 @@ export function parseHeader(json: Uint8Array, fileSize: number, file: string): T
   if (!(header instanceof Map)) throw invalid(file, 'its header is not a JSON object');
   const tensors: Tensor[] = [];
   for (const [name, entry] of header) {
-    if (name === '__metadata__') checkMetadata(entry, file);
+    if (name === METADATA_NAME) checkMetadata(entry, file);
     else tensors.push(readTensor(name, entry, dataStart, fileSize, file));
   }
   tensors.sort((a, b) => a.offset - b.offset || a.length - b.length);
@@ -92,6 +95,7 @@ export function checkTensor(tensor: Tensor, fileSize: number, file: string): voi
   if (
     name === '' ||
     name === '__proto__' ||
+    name === METADATA_NAME ||
     Buffer.byteLength(name) > MAX_NAME_BYTES ||
     !name.isWellFormed()
   ) {
@@ -106,8 +110,8 @@ export function checkTensor(tensor: Tensor, fileSize: number, file: string): voi
         'the file was cut off or its header is wrong',
     );
   }
-  const elements = shape.reduce((product, dimension) => product * dimension, 1);
-  if (shape.length > MAX_DIMENSIONS || !shape.every(isByteCount) || !Number.isSafeInteger(elements * bits)) {
+  const elements = countElements(shape);
+  if (elements === undefined || !isByteCount(elements * bits)) {
     throw invalid(
       file,
       `tensor ${quote(name)}: impossible shape [${shape.slice(0, MAX_DIMENSIONS).join(', ')}]`,
@@ -119,6 +123,17 @@ export function checkTensor(tensor: Tensor, fileSize: number, file: string): voi
       `tensor ${quote(name)}: ${dtype} [${shape.join(', ')}] takes ${(elements * bits) / 8} bytes, but its offsets span ${length}`,
     );
   }
+}
+
+/** The product of the dimensions; undefined if one of them is no count or a product on the way to it is not exact. */
+function countElements(shape: readonly number[]): number | undefined {
+  if (shape.length > MAX_DIMENSIONS) return undefined;
+  let product = 1;
+  for (const dimension of shape) {
+    if (!isByteCount(dimension) || !isByteCount(product * dimension)) return undefined;
+    product *= dimension;
+  }
+  return product;
 }
 
 /**

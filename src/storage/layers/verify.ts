@@ -1,6 +1,7 @@
+import { checkRange } from '../../core/byte-range.js';
 import { sha256, type Digest } from '../../core/digest.js';
 import { CalyxError } from '../../core/errors.js';
-import { subLease, type ByteSource, type Lease, type ReadOptions } from '../byte-source.js';
+import { staticLease, subLease, type ByteSource, type Lease, type ReadOptions } from '../byte-source.js';
 
 /** A chunk of a blob: where it lies and its SHA-256. */
 export interface ChunkDigest {
@@ -34,6 +35,8 @@ export class VerifyLayer implements ByteSource {
   }
 
   async read(blob: Digest, offset: number, length: number, options?: ReadOptions): Promise<Lease> {
+    checkRange(offset, length);
+    if (length === 0) return staticLease();
     const chunks = this.#chunks(blob, offset, length);
     const first = chunks?.[0];
     const last = chunks?.at(-1);
@@ -43,12 +46,14 @@ export class VerifyLayer implements ByteSource {
         `the chunks of the blob ${blob} are not known, so it cannot be verified`,
       );
     }
-    const whole = await this.#inner.read(
-      blob,
-      first.offset,
-      last.offset + last.length - first.offset,
-      options,
-    );
+    const end = last.offset + last.length;
+    if (offset < first.offset || offset + length > end) {
+      throw new CalyxError(
+        'usage',
+        `${length} bytes at ${offset} reach past the chunks ${first.offset} to ${end} of the blob ${blob}`,
+      );
+    }
+    const whole = await this.#inner.read(blob, first.offset, end - first.offset, options);
     try {
       for (const chunk of chunks) {
         const bytes = subLease(whole, chunk.offset - first.offset, chunk.length).parts;

@@ -1,4 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises';
+import { checkRange } from '../../core/byte-range.js';
 import type { Digest } from '../../core/digest.js';
 import { CalyxError, fileError } from '../../core/errors.js';
 import type { BufferPool } from '../buffer-pool.js';
@@ -27,6 +28,7 @@ export class DirectorySource implements ByteSource {
   readonly #openFiles: number;
   /** In order of last use. */
   readonly #files = new Map<Digest, OpenFile>();
+  #closed = false;
 
   /**
    * @param name names the source in errors
@@ -47,8 +49,8 @@ export class DirectorySource implements ByteSource {
 
   async read(blob: Digest, offset: number, length: number, { signal }: ReadOptions = {}): Promise<Lease> {
     signal?.throwIfAborted();
-    const file = this.#files.get(blob) ?? (await this.#open(blob));
-    file.readers += 1;
+    checkRange(offset, length);
+    const file = this.#use(blob) ?? (await this.#open(blob));
     try {
       const lease = await this.#pool.take(length, signal);
       try {
@@ -65,6 +67,7 @@ export class DirectorySource implements ByteSource {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     for (const [blob, file] of this.#files) await this.#evict(blob, file);
   }
 
@@ -74,12 +77,23 @@ export class DirectorySource implements ByteSource {
     if (file !== undefined) await this.#evict(blob, file);
   }
 
+  /** The open file of a blob. It counts its new reader at once, so that it is not closed before that reader has begun. */
+  #use(blob: Digest): OpenFile | undefined {
+    const file = this.#files.get(blob);
+    if (file === undefined) return undefined;
+    this.#files.delete(blob);
+    this.#files.set(blob, file);
+    file.readers += 1;
+    return file;
+  }
+
   async #open(blob: Digest): Promise<OpenFile> {
     const path = await this.#locate(blob);
+    if (this.#closed) throw new CalyxError('unavailable', `${this.name} is closed`);
     if (path === undefined) throw new CalyxError('not-found', `${this.name} does not have the blob ${blob}`);
-    const known = this.#files.get(blob);
+    const known = this.#use(blob);
     if (known !== undefined) return known;
-    const file: OpenFile = { path, handle: open(path, 'r'), readers: 0, evicted: false };
+    const file: OpenFile = { path, handle: open(path, 'r'), readers: 1, evicted: false };
     this.#files.set(blob, file);
     file.handle.catch(() => {
       if (this.#files.get(blob) === file) this.#files.delete(blob);

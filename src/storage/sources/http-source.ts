@@ -1,8 +1,9 @@
 import { Pool, errors } from 'undici';
+import { checkRange } from '../../core/byte-range.js';
 import type { Digest } from '../../core/digest.js';
 import { CalyxError, errorMessage, isCalyxError, type ErrorCode } from '../../core/errors.js';
 import type { BufferPool } from '../buffer-pool.js';
-import type { ByteSource, Lease, ReadOptions } from '../byte-source.js';
+import { staticLease, type ByteSource, type Lease, type ReadOptions } from '../byte-source.js';
 
 /** Options of {@link HttpSource}. */
 export interface HttpSourceOptions {
@@ -27,9 +28,10 @@ export class HttpSource implements ByteSource {
    * @param pool lends the buffers
    */
   constructor(url: URL, pool: BufferPool, options: HttpSourceOptions = {}) {
-    this.name = url.href.replace(/\/$/, '');
     this.#stallMs = options.stallMs ?? DEFAULTS.stallMs;
     this.#basePath = url.pathname.replace(/\/$/, '');
+    // Not the whole URL: the name stands in logs, and a URL may hold a password.
+    this.name = url.origin + this.#basePath;
     this.#pool = pool;
     this.#http = new Pool(url.origin, {
       connections: options.connections ?? DEFAULTS.connections,
@@ -41,6 +43,9 @@ export class HttpSource implements ByteSource {
 
   async read(blob: Digest, offset: number, length: number, { signal }: ReadOptions = {}): Promise<Lease> {
     signal?.throwIfAborted();
+    checkRange(offset, length);
+    // HTTP has no range without bytes.
+    if (length === 0) return staticLease();
     const lease = await this.#pool.take(length, signal);
     try {
       await this.#fill(lease.buffer, blob, offset, signal);
