@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
+import { afterAll } from 'vitest';
 import { DiskCatalog, type ResolvedRevision } from '../../src/catalog/catalog-reader.js';
 import { segmentLength, type Segment } from '../../src/catalog/file-tree.js';
 import { HashPool } from '../../src/catalog/ingest/hash-pool.js';
@@ -43,12 +43,9 @@ export function emptyStore(): { layout: StoreLayout; catalog: DiskCatalog } {
   return { layout, catalog: new DiskCatalog(layout) };
 }
 
-/** Two hashing threads that end with the running test. */
-export function testPool(): HashPool {
-  const pool = new HashPool({ threads: 2 });
-  onTestFinished(() => pool.close());
-  return pool;
-}
+/** Two hashing threads for all tests of a file, because a thread takes longer to start than a fixture to hash. */
+export const testPool = new HashPool({ threads: 2 });
+afterAll(() => testPool.close());
 
 /** Stages a directory with options that most tests share. */
 export function stage(
@@ -60,7 +57,7 @@ export function stage(
     directory,
     model: MODEL,
     mode: 'copy',
-    pool: options.pool ?? testPool(),
+    pool: testPool,
     signal: new AbortController().signal,
     ...options,
   });
