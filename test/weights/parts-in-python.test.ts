@@ -1,12 +1,12 @@
 import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { readModel } from '../../src/weights/model-directory.js';
 import { layOutPart } from '../../src/weights/parts.js';
 import { readSafetensorsFile } from '../../src/weights/safetensors-file.js';
 import type { TensorLocation } from '../../src/weights/tensor.js';
-import { itWithPython, python } from '../support/python.js';
+import { python, requirePython } from '../support/python.js';
 import { temporaryDirectory } from '../support/temporary-directory.js';
 
 const models = fileURLToPath(new URL('../../../test/fixtures/models/', import.meta.url));
@@ -26,6 +26,7 @@ def read(path):
     return sorted([n, t['dtype'], list(t['shape']), hashlib.sha256(bytes(t['data'])).hexdigest()] for n, t in tensors)
 print(json.dumps([read(path) for path in sys.argv[1:]]))
 `,
+    null,
     ...paths,
   ) as Row[][];
 
@@ -43,9 +44,8 @@ async function writePart(path: string, directory: string, tensors: TensorLocatio
 }
 
 describe("Python's safetensors", () => {
-  itWithPython(
-    'reads every part of every fixture, with the tensors that it reads in the model itself',
-    async () => {
+  it('reads every part of every fixture, with the tensors that it reads in the model itself', async (context) => {
+    requirePython(context, 'numpy', 'safetensors');
       const target = await temporaryDirectory();
       for (const name of ['llama3-rope', 'mistral-f32', 'qwen2-tied', 'qwen3']) {
         const directory = join(models, name);
@@ -67,9 +67,8 @@ describe("Python's safetensors", () => {
     },
   );
 
-  itWithPython(
-    'accepts a part of mixed element types, odd sizes, names that need escapes, and no elements',
-    async () => {
+  it('accepts a part of mixed element types, odd sizes, names that need escapes, and no elements', async (context) => {
+    requirePython(context, 'numpy', 'safetensors');
       const path = join(await temporaryDirectory(), 'part.safetensors');
       const odd: [string, string, number[], number][] = [
         ['u8', 'U8', [3], 3],
@@ -92,7 +91,8 @@ describe("Python's safetensors", () => {
     },
   );
 
-  itWithPython('writes files that are read here with the same offsets', async () => {
+  it('writes files that are read here with the same offsets', async (context) => {
+    requirePython(context, 'numpy', 'safetensors');
     const path = join(await temporaryDirectory(), 'numpy.safetensors');
     const written = python(
       `
