@@ -38,7 +38,7 @@ export function openSocket(port: number): Promise<Socket> {
 /** Sends bytes as they are and returns all that comes back until the server closes. */
 export async function sendRaw(port: number, request: string): Promise<string> {
   const socket = await openSocket(port);
-  socket.end(request);
+  socket.write(request);
   let answer = '';
   for await (const piece of socket.setEncoding('latin1')) answer += String(piece);
   return answer;
