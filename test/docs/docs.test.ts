@@ -6,11 +6,22 @@ import { describe, expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const read = (file: string): string => readFileSync(join(root, file), 'utf8');
-const PAGES = ['README.md', 'README.zh-CN.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'docs/cli.md', 'docs/formats.md', 'docs/performance.md'];
+const PAGES = [
+  'README.md',
+  'README.zh-CN.md',
+  'ARCHITECTURE.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  'docs/cli.md',
+  'docs/formats.md',
+  'docs/performance.md',
+];
 
 describe('docs', () => {
   it('docs/cli.md is what the commands say of themselves', () => {
-    const { stdout } = spawnSync(process.execPath, [join(root, 'scripts/cli-docs.mjs')], { encoding: 'utf8' });
+    const { stdout } = spawnSync(process.execPath, [join(root, 'scripts/cli-docs.mjs')], {
+      encoding: 'utf8',
+    });
     expect(read('docs/cli.md'), 'run: node scripts/cli-docs.mjs > docs/cli.md').toBe(stdout);
   });
 
