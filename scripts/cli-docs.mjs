@@ -4,10 +4,13 @@ import { fileURLToPath } from 'node:url';
 
 const calyx = fileURLToPath(new URL('../bin/calyx.mjs', import.meta.url));
 const env = { PATH: process.env.PATH, NO_COLOR: '1', COLUMNS: '100' };
-const help = (...args) => spawnSync(process.execPath, [calyx, ...args, '--help'], { encoding: 'utf8', env }).stdout.trimEnd();
+const help = (...args) =>
+  spawnSync(process.execPath, [calyx, ...args, '--help'], { encoding: 'utf8', env }).stdout.trimEnd();
 
 const overview = help();
-const commands = [...overview.split('Commands:')[1].matchAll(/^ {2}(\w+) /gm)].map((match) => match[1]).filter((name) => name !== 'help');
+const commands = [...overview.split('Commands:')[1].matchAll(/^ {2}(\w+) /gm)]
+  .map((match) => match[1])
+  .filter((name) => name !== 'help');
 const sections = commands.map((command) => `## calyx ${command}\n\n\`\`\`\n${help(command)}\n\`\`\`\n`);
 
 process.stdout.write(`# Commands

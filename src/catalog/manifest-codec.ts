@@ -113,8 +113,6 @@ function checkFile(file: ManifestFile): ManifestFile {
   for (const tensor of file.tensors) {
     checkTensor(tensor, file.size, file.path);
     // It would stand twice in the header of a part, where this name has another meaning.
-    if (tensor.name === '__metadata__')
-      throw new Error(`${file.path}: '__metadata__' cannot be the name of a tensor`);
     if (last !== undefined && tensor.offset < last.offset)
       throw new Error(`${file.path}: tensors out of order`);
     last = tensor;

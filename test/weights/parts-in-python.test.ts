@@ -104,6 +104,7 @@ entries = json.loads(data[8:start])
 entries.pop('__metadata__')
 print(json.dumps(sorted([start + e['data_offsets'][0], e['data_offsets'][1] - e['data_offsets'][0], n] for n, e in entries.items())))
 `,
+      null,
       path,
     );
     const { tensors } = await readSafetensorsFile(path);
