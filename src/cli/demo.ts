@@ -47,6 +47,7 @@ export function demoCommand(program: Command): void {
           );
           try {
             const ask = (text: string): Promise<RunResult> => answer(runner, text, json, signal);
+            say(`\n> ${prompt}`);
             const result = await ask(prompt);
             await report(cluster, result, json);
             if (options.once !== true && !json && process.stdin.isTTY && process.stdout.isTTY)
@@ -71,10 +72,11 @@ async function answer(
   const write = (piece: string): void => {
     if (!quiet) process.stdout.write(piece);
   };
-  write(`\n> ${text}\n`);
-  const result = await runner.run({ text, raw: false }, { maxTokens: MAX_TOKENS, signal, onText: write });
-  write('\n\n');
-  return result;
+  try {
+    return await runner.run({ text, raw: false }, { maxTokens: MAX_TOKENS, signal, onText: write });
+  } finally {
+    write('\n\n');
+  }
 }
 
 async function report(
