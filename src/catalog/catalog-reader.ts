@@ -70,7 +70,7 @@ export class DiskCatalog implements CatalogReader {
     const models: ModelName[] = [];
     for (const folder of folders) {
       const model = modelOfCacheFolder(folder);
-      if (model !== undefined && (await this.refs(model)).size > 0) models.push(model);
+      if (model !== undefined && (await this.#exists(model))) models.push(model);
     }
     return models;
   }
@@ -87,8 +87,7 @@ export class DiskCatalog implements CatalogReader {
   }
 
   async revisions(model: ModelName): Promise<string[]> {
-    const refs = await this.refs(model);
-    if (refs.size === 0) return [];
+    if (!(await this.#exists(model))) return [];
     const names = await listNames(this.#layout.revisions(model));
     return names.filter((name) => name.endsWith('.json')).map((name) => name.slice(0, -'.json'.length));
   }
@@ -118,6 +117,7 @@ export class DiskCatalog implements CatalogReader {
 
   /** The canonical bytes of a manifest. Throws CalyxError `not-found` or `corrupt`. */
   async manifestBytes(digest: Digest): Promise<Uint8Array> {
+    if (!isDigest(digest)) throw new CalyxError('not-found', 'the store has no such manifest');
     const path = this.#layout.manifest(digest);
     const bytes = await readFile(path).catch((error: unknown) => {
       if (systemCode(error) === 'ENOENT')
@@ -138,6 +138,7 @@ export class DiskCatalog implements CatalogReader {
 
   /** Where a blob lies, or undefined if no published model has it. */
   async locate(blob: Digest): Promise<string | undefined> {
+    if (!isDigest(blob)) return undefined;
     const known = this.#paths.get(blob);
     if (known !== undefined && (await isFile(known))) return known;
     this.#paths.delete(blob);
@@ -148,6 +149,11 @@ export class DiskCatalog implements CatalogReader {
       return path;
     }
     return undefined;
+  }
+
+  /** By the names of its refs alone: a damaged record of one model must not hide the others. */
+  async #exists(model: ModelName): Promise<boolean> {
+    return (await listNames(this.#layout.refs(model))).some((file) => file.endsWith('.json'));
   }
 
   async #load(model: ModelName, revision: string, manifestDigest: Digest): Promise<ResolvedRevision> {

@@ -65,6 +65,10 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
  */
 export function decodeManifest(bytes: Uint8Array): Manifest {
   try {
+    if (bytes.byteLength > MAX_MANIFEST_BYTES)
+      throw new Error(
+        `it has ${bytes.byteLength} bytes, more than the ${MAX_MANIFEST_BYTES} that are allowed`,
+      );
     const raw = manifestSchema.parse(
       JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')),
     );
@@ -108,6 +112,7 @@ function checkFile(file: ManifestFile): ManifestFile {
   let last: Tensor | undefined;
   for (const tensor of file.tensors) {
     checkTensor(tensor, file.size, file.path);
+    // It would stand twice in the header of a part, where this name has another meaning.
     if (last !== undefined && tensor.offset < last.offset)
       throw new Error(`${file.path}: tensors out of order`);
     last = tensor;
@@ -121,9 +126,16 @@ function checkFile(file: ManifestFile): ManifestFile {
 
 function checkManifest(manifest: Manifest): void {
   let last: string | undefined;
-  for (const { path } of manifest.files) {
+  for (const file of manifest.files) {
+    const { path } = file;
     if (last !== undefined && !(last < path)) throw new Error('files out of order');
     last = path;
+    for (let slash = path.indexOf('/'); slash >= 0; slash = path.indexOf('/', slash + 1)) {
+      if (manifest.file(path.slice(0, slash)) !== undefined)
+        throw new Error(`${path.slice(0, slash)} is a file and a directory`);
+    }
+    if (manifest.fileOfBlob(file.blob)?.size !== file.size)
+      throw new Error(`the blob ${file.blob} has two sizes`);
   }
   const names = new Set<string>();
   let count = 0;

@@ -40,7 +40,8 @@ export class Manifest {
   readonly #byPath: ReadonlyMap<string, ManifestFile>;
   readonly #byBlob: ReadonlyMap<Digest, ManifestFile>;
   readonly #firstOrdinals: readonly number[];
-  readonly #layouts = new Map<Digest, ChunkLayout>();
+  // By file, not by blob: the same content may stand in the index as a shard and beside it as a file that nothing names.
+  readonly #layouts = new Map<ManifestFile, ChunkLayout>();
 
   constructor(files: readonly ManifestFile[], map: BlockMap) {
     this.files = files;
@@ -88,10 +89,10 @@ export class Manifest {
 
   /** Where the chunks of a file lie. */
   layout(file: ManifestFile): ChunkLayout {
-    let layout = this.#layouts.get(file.blob);
+    let layout = this.#layouts.get(file);
     if (layout === undefined) {
       layout = ChunkLayout.of(file.size, file.tensors);
-      this.#layouts.set(file.blob, layout);
+      this.#layouts.set(file, layout);
     }
     return layout;
   }

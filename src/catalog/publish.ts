@@ -6,9 +6,10 @@ import { DEFAULT_REF, formatModelName, type ModelName } from '../core/names.js';
 import { syncDirectory, writeFileAtomically } from '../storage/files/durable.js';
 import { listNames, readRecord, refSchema, type Ref } from './catalog-reader.js';
 import { sizeOf } from './ingest/staging-journal.js';
-import { STAGED } from './ingest/stage-model.js';
+import { STAGED } from './ingest/importer.js';
 import { decodeManifest, manifestIds } from './manifest-codec.js';
 import type { Manifest } from './manifest.js';
+import { dropRevisions, retiredSchema } from './remove.js';
 import type { StoreLayout } from './store-layout.js';
 
 /** What publishing changed. */
@@ -38,6 +39,7 @@ export async function publishStaged(layout: StoreLayout, model: ModelName): Prom
   const manifest = decodeManifest(bytes);
   const { digest, revision } = manifestIds(bytes);
   try {
+    if ((await listNames(layout.refs(model))).length === 0) await dropRevisions(layout, model, revision);
     await moveBlobs(layout, model, manifest);
     await makeSnapshot(layout, model, revision, manifest);
     await writeFileAtomically(layout.manifest(digest), bytes);
@@ -60,9 +62,11 @@ async function moveRef(
   const path = layout.ref(model, name);
   const before = await readRecord(path, refSchema);
   const moved = before?.revision !== to.revision;
+  const generation =
+    before?.generation ?? (await readRecord(layout.retired(model), retiredSchema))?.generation;
   const ref = {
     revision: to.revision,
-    generation: (before?.generation ?? 0) + (moved ? 1 : 0),
+    generation: (generation ?? 0) + (moved ? 1 : 0),
     manifest: to.manifest,
   };
   if (moved) await writeFileAtomically(path, record(ref));
@@ -74,7 +78,13 @@ async function moveRef(
 async function repairHubRef(layout: StoreLayout, model: ModelName, name: string, ref: Ref): Promise<void> {
   const path = layout.hubRef(model, name);
   const now = await readFile(path, 'utf8').catch(() => undefined);
-  if (now !== ref.revision) await writeFileAtomically(path, ref.revision);
+  if (now === ref.revision) return;
+  // Other readers of the cache take every file in refs/ for a ref, so an unfinished one must not appear there.
+  const beside = layout.beside(model, name);
+  await writeFileAtomically(beside, ref.revision);
+  await mkdir(dirname(path), { recursive: true });
+  await rename(beside, path);
+  await syncDirectory(dirname(path));
 }
 
 /** Brings all refs of the Hugging Face cache layout in step; the owner calls it when it starts. */
@@ -91,14 +101,14 @@ async function moveBlobs(layout: StoreLayout, model: ModelName, manifest: Manife
   await mkdir(blobs, { recursive: true });
   for (const file of manifest.files) {
     const target = layout.blob(model, file.blob);
-    if ((await sizeOf(target)) === file.size) continue;
     const staged = join(layout.staging(model), STAGED.blobs, file.blob);
-    if ((await sizeOf(staged)) !== file.size) {
+    // Also over a blob that is there: it may have been damaged, and this one was just read.
+    if ((await sizeOf(staged)) === file.size) await rename(staged, target);
+    else if ((await sizeOf(target)) !== file.size) {
       throw new CalyxError('corrupt', `the staged copy of ${file.path} is missing or not whole`, {
         hint: "run 'calyx add' again",
       });
     }
-    await rename(staged, target);
   }
   await syncDirectory(blobs);
 }

@@ -1,10 +1,11 @@
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
 import type { Digest } from '../core/digest.js';
 import { fileError, isCalyxError } from '../core/errors.js';
-import { DEFAULT_REF, formatModelName, type ModelName } from '../core/names.js';
-import { syncDirectory } from '../storage/files/durable.js';
-import { listNames, readRecord, revisionSchema, type DiskCatalog } from './catalog-reader.js';
+import { DEFAULT_REF, formatModelName, isRevisionId, type ModelName } from '../core/names.js';
+import { syncDirectory, writeFileAtomically } from '../storage/files/durable.js';
+import { listNames, readRecord, refSchema, revisionSchema, type DiskCatalog } from './catalog-reader.js';
 import { sizeOf } from './ingest/staging-journal.js';
 import type { StoreLayout } from './store-layout.js';
 
@@ -14,9 +15,13 @@ export interface Removed {
   readonly bytes: number;
 }
 
+/** What stays of a model that was removed. */
+export const retiredSchema = z.strictObject({ generation: z.number().int().positive() });
+
 /**
- * Removes a model with all its revisions. The refs go first, so from the first moment on the model is gone as a whole; what a
- * kill leaves behind is removed by the next call. Only the owner of the data directory may call it.
+ * Removes a model with all its revisions, and what was staged for it. The refs go first, so from the first moment on the
+ * model is gone as a whole; what a kill leaves behind is removed by the next call. Only the owner of the data directory may
+ * call it.
  *
  * @throws CalyxError `not-found` if there is nothing of this model
  */
@@ -25,39 +30,89 @@ export async function removeModel(
   catalog: DiskCatalog,
   model: ModelName,
 ): Promise<Removed> {
-  const left = [...(await listNames(layout.revisions(model))), ...(await listNames(layout.blobs(model)))];
-  if (left.length === 0) await catalog.resolve({ model, revision: DEFAULT_REF });
+  // What only other programs keep in this cache is not ours to remove; so the records of the revisions go last.
+  const ours = [layout.refs(model), layout.staging(model), layout.revisions(model)];
+  const left = await Promise.all(ours.map(listNames));
+  if (left.flat().length === 0) await catalog.resolve({ model, revision: DEFAULT_REF });
   try {
+    await retire(layout, model);
     await rm(layout.refs(model), { recursive: true, force: true });
-    await syncDirectory(layout.allRefs);
+    if ((await listNames(layout.own)).includes('refs')) await syncDirectory(layout.allRefs);
     const blobs = await listNames(layout.blobs(model));
     let bytes = 0;
     for (const blob of blobs) bytes += (await sizeOf(layout.blob(model, blob))) ?? 0;
-    await removeUnusedManifests(layout, model);
-    for (const path of [layout.model(model), layout.revisions(model), layout.staging(model)]) {
+    for (const path of [
+      layout.model(model),
+      layout.staging(model),
+      dirname(layout.beside(model, DEFAULT_REF)),
+    ]) {
       await rm(path, { recursive: true, force: true });
     }
+    await dropRevisions(layout, model);
+    await rm(layout.revisions(model), { recursive: true, force: true });
     return { blobs, bytes };
   } catch (error) {
     throw isCalyxError(error) ? error : fileError(error, 'cannot remove', formatModelName(model));
   }
 }
 
-/** Two models with the same content share one manifest. */
-async function removeUnusedManifests(layout: StoreLayout, model: ModelName): Promise<void> {
-  const own = await manifestsOf(layout.revisions(model));
-  const others = new Set<Digest>();
-  const folders = join(layout.own, 'revisions');
-  for (const folder of await listNames(folders)) {
-    const path = join(folders, folder);
-    if (path !== layout.revisions(model)) for (const digest of await manifestsOf(path)) others.add(digest);
-  }
-  for (const digest of own) if (!others.has(digest)) await rm(layout.manifest(digest), { force: true });
+/** Remembers the highest generation, because a ref's generation never falls: whoever saw a higher one would not follow. */
+async function retire(layout: StoreLayout, model: ModelName): Promise<void> {
+  const names = (await listNames(layout.refs(model))).filter((name) => name.endsWith('.json'));
+  const refs = await Promise.all(names.map((name) => readable(join(layout.refs(model), name), refSchema)));
+  const before = await readable(layout.retired(model), retiredSchema);
+  const generation = Math.max(...[...refs, before].map((record) => record?.generation ?? 0));
+  if (generation > (before?.generation ?? 0))
+    await writeFileAtomically(layout.retired(model), `${JSON.stringify({ generation })}\n`);
 }
 
-async function manifestsOf(directory: string): Promise<Digest[]> {
-  const records = await Promise.all(
-    (await listNames(directory)).map((name) => readRecord(join(directory, name), revisionSchema)),
-  );
-  return records.flatMap((record) => (record === undefined ? [] : [record.manifest]));
+/**
+ * Forgets the revisions of a model that has no refs, so that what a killed removal or a killed first publication left behind
+ * never shows again.
+ *
+ * @param keep a revision that stays
+ */
+export async function dropRevisions(layout: StoreLayout, model: ModelName, keep?: string): Promise<void> {
+  const own = (await listNames(layout.revisions(model))).filter((name) => name !== `${keep ?? ''}.json`);
+  const used = await manifestsOfOthers(layout, model, keep);
+  for (const name of own) {
+    const path = join(layout.revisions(model), name);
+    const digest = (await readable(path, revisionSchema))?.manifest;
+    if (digest !== undefined && used !== undefined && !used.has(digest))
+      await rm(layout.manifest(digest), { force: true });
+    const revision = name.replace(/\.json$/, '');
+    if (isRevisionId(revision)) await rm(layout.snapshot(model, revision), { recursive: true, force: true });
+    await rm(path, { force: true });
+  }
+}
+
+/** Two models with the same content share one manifest. Undefined if it cannot be told because a record is damaged. */
+async function manifestsOfOthers(
+  layout: StoreLayout,
+  model: ModelName,
+  keep: string | undefined,
+): Promise<ReadonlySet<Digest> | undefined> {
+  const used = new Set<Digest>();
+  const folders = dirname(layout.revisions(model));
+  for (const folder of await listNames(folders)) {
+    const directory = join(folders, folder);
+    for (const name of await listNames(directory)) {
+      if (!name.endsWith('.json')) continue;
+      if (directory === layout.revisions(model) && name !== `${keep ?? ''}.json`) continue;
+      const record = await readable(join(directory, name), revisionSchema);
+      if (record === undefined) return undefined;
+      used.add(record.manifest);
+    }
+  }
+  return used;
+}
+
+/** A record, or undefined if there is none or it is damaged: what goes away need not be whole. */
+async function readable<T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> {
+  try {
+    return await readRecord(path, schema);
+  } catch (error) {
+    if (isCalyxError(error, 'corrupt')) return undefined;
+    throw error;
+  }
 }

@@ -50,6 +50,16 @@ export class StoreLayout {
     return join(this.refs(model), `${ref}.json`);
   }
 
+  /** The highest generation of a model that was removed: if it comes back, its refs go on from there. */
+  retired(model: ModelName): string {
+    return join(this.own, 'retired', `${cacheFolder(model)}.json`);
+  }
+
+  /** Where a file is written that then takes its place in the Hugging Face cache layout, which shows no unfinished files. */
+  beside(model: ModelName, name: string): string {
+    return join(this.own, 'beside', cacheFolder(model), name);
+  }
+
   /** Where a model is gathered before it is published. */
   staging(model: ModelName): string {
     return join(this.own, 'staging', cacheFolder(model));

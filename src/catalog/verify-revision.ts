@@ -1,4 +1,4 @@
-import { errorMessage } from '../core/errors.js';
+import { isCalyxError } from '../core/errors.js';
 import { mapLimited } from '../core/map-limited.js';
 import type { BadChunk } from './ingest/hash-file.js';
 import type { HashPool, OnBytes } from './ingest/hash-pool.js';
@@ -24,6 +24,7 @@ export interface Finding {
  * Reads all content of a revision again and compares every chunk with the manifest.
  *
  * @returns what is wrong, file by file; empty if nothing is
+ * @throws what ended the pool's jobs early
  */
 export async function verifyRevision(
   layout: StoreLayout,
@@ -43,7 +44,9 @@ export async function verifyRevision(
       const bad = await pool.check({ path: blobPath, size: file.size, tensors, chunkDigests }, onBytes);
       return [...found, ...bad.map((chunk) => describe(manifest, file, blobPath, chunk))];
     } catch (error) {
-      return [...found, { ...place, problem: errorMessage(error) }];
+      // An interruption, or a machine that has no descriptors left, says nothing about the file.
+      if (!isCalyxError(error, 'unreadable', 'not-found')) throw error;
+      return [...found, { ...place, problem: error.message }];
     }
   });
   return findings.flat();

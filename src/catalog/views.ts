@@ -51,9 +51,15 @@ export function hubView(catalog: CatalogReader): Directory {
     lookup: async (folder) => {
       const model = modelOfCacheFolder(folder);
       if (model === undefined) return undefined;
-      const refs = await catalog.refs(model);
-      if (refs.size === 0) return undefined;
-      const refFiles = [...refs].map(([name, ref]): [string, TreeNode] => [name, literalFile(ref.revision)]);
+      if ((await catalog.refs(model)).size === 0) return undefined;
+      const refs: Directory = {
+        kind: 'directory',
+        lookup: async (name) => {
+          const ref = (await catalog.refs(model)).get(name);
+          return ref && literalFile(ref.revision);
+        },
+        list: async () => [...(await catalog.refs(model)).keys()],
+      };
       const snapshots: Directory = {
         kind: 'directory',
         lookup: async (name) => {
@@ -66,7 +72,7 @@ export function hubView(catalog: CatalogReader): Directory {
       };
       return staticDirectory(
         new Map<string, TreeNode>([
-          ['refs', staticDirectory(new Map(refFiles))],
+          ['refs', refs],
           ['snapshots', snapshots],
         ]),
       );
@@ -80,19 +86,21 @@ function byModel(catalog: CatalogReader, show: (revision: ResolvedRevision) => D
   return {
     kind: 'directory',
     lookup: async (org) => {
-      const models = (await catalog.models()).filter((model) => model.org === org);
-      if (models.length === 0) return undefined;
+      // Asked again at each question, so that who keeps this directory sees what is published later.
+      const known = async (): Promise<ModelName[]> =>
+        (await catalog.models()).filter((model) => model.org === org);
+      if ((await known()).length === 0) return undefined;
       return {
         kind: 'directory',
         lookup: async (entry) => {
           const [name, revision, ...rest] = entry.split('@');
-          const model = models.find((known) => known.name === name);
+          const model = (await known()).find((each) => each.name === name);
           if (model === undefined || rest.length > 0) return undefined;
           const found = await find(catalog, model, revision ?? 'main');
           return found && show(found);
         },
         list: async () => {
-          const names = models.map(async (model) => [
+          const names = (await known()).map(async (model) => [
             model.name,
             ...(await catalog.revisions(model)).map((revision) => `${model.name}@${revision}`),
           ]);

@@ -1,24 +1,31 @@
 import { spawnSync } from 'node:child_process';
-import { it } from 'vitest';
+import type { TestContext } from 'vitest';
 
-const probe = spawnSync('python3', ['-c', 'import numpy, safetensors'], { encoding: 'utf8' });
-const available = probe.status === 0;
+const PYTHON = process.env['PYTHON'] ?? 'python3';
+const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
 /**
- * A test that compares with Python's safetensors. Where that is not installed it is skipped and says so; on CI, which has
- * it, it runs and fails instead.
+ * Skips the test, with the reason, unless Python has these modules. Where CI is set a test must not be skipped silently,
+ * so there it fails.
  */
-export function itWithPython(name: string, test: () => Promise<void>): void {
-  if (available || process.env['CI'] !== undefined) it(name, test);
-  else it.skip(`${name} (skipped: python3 with numpy and safetensors is not installed)`, test);
+export function requirePython(context: TestContext, ...modules: string[]): void {
+  const probe = spawnSync(PYTHON, [
+    '-c',
+    ['import sys', ...modules.map((name) => `import ${name}`)].join('\n'),
+  ]);
+  if (probe.status === 0) return;
+  const reason = `${PYTHON} with ${modules.join(', ') || 'its standard library'} is needed to check against`;
+  if (process.env['CI'] !== undefined) throw new Error(reason);
+  context.skip(reason);
 }
 
-/** Runs a Python program and returns what it prints, read as JSON. */
-export function python(program: string, ...args: string[]): unknown {
-  const { status, stdout, stderr, error } = spawnSync('python3', ['-c', program, ...args], {
+/** Runs a script, with `input` as JSON on its stdin, and reads the JSON that it prints. */
+export function python(script: string, input: unknown, ...args: string[]): unknown {
+  const run = spawnSync(PYTHON, ['-c', script, ...args], {
+    input: JSON.stringify(input),
+    maxBuffer: MAX_OUTPUT_BYTES,
     encoding: 'utf8',
-    maxBuffer: 64 * 1024 * 1024,
   });
-  if (status !== 0) throw new Error(`python3 failed: ${error?.message ?? stderr}`);
-  return JSON.parse(stdout);
+  if (run.status !== 0) throw new Error(`python failed: ${run.stderr}`);
+  return JSON.parse(run.stdout);
 }

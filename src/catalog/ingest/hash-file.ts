@@ -1,8 +1,17 @@
 import { createHash } from 'node:crypto';
-import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fdatasyncSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { CHUNK_BYTES, ChunkLayout } from '../../core/chunking.js';
 import { DIGEST_BYTES, type Digest } from '../../core/digest.js';
-import { CalyxError, fileError } from '../../core/errors.js';
+import { CalyxError, fileError, systemCode } from '../../core/errors.js';
 import type { Extent } from '../../core/byte-range.js';
 import { changedError, sameFile, type FileIdentity } from './scan.js';
 
@@ -37,7 +46,7 @@ export function hashFile(job: HashJob, onProgress: (bytes: number) => void): Has
   const chunkDigests = Buffer.alloc(layout.count * DIGEST_BYTES);
   const whole = createHash('sha256');
   const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-  const input = doing('cannot read', job.source, () => openSync(job.source, 'r'));
+  const input = doing('cannot read', job.source, () => openSource(job.source));
   let output: number | undefined;
   try {
     checkIdentity(input, job);
@@ -67,7 +76,7 @@ export function hashFile(job: HashJob, onProgress: (bytes: number) => void): Has
       const file = output;
       doing('cannot write', copyTo ?? '', () => {
         ftruncateSync(file, layout.size);
-        fdatasyncSync(file);
+        syncCopy(file, copyTo ?? '');
       });
     }
     return { blob: whole.digest('hex'), chunkDigests };
@@ -122,8 +131,27 @@ function checkIdentity(file: number, job: HashJob): void {
   if (!sameFile(now, job.identity)) throw changedError(job.source);
 }
 
+function openSource(path: string): number {
+  try {
+    return openSync(path, 'r');
+  } catch (error) {
+    // It was there when the job was made; 'not-found' might be passed over.
+    throw systemCode(error) === 'ENOENT' ? changedError(path) : error;
+  }
+}
+
 function openCopy(path: string, copiedBytes: number): number {
   return openSync(path, copiedBytes > 0 ? 'r+' : 'w+', 0o644);
+}
+
+/** After a failed sync the kernel may have dropped what was written, so nothing of the copy can be trusted by a later run. */
+function syncCopy(file: number, path: string): void {
+  try {
+    fdatasyncSync(file);
+  } catch (error) {
+    rmSync(path, { force: true });
+    throw error;
+  }
 }
 
 /** False if the file ends before the buffer is full. */

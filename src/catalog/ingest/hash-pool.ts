@@ -24,6 +24,7 @@ export class HashPool {
   readonly #all = new Set<Worker>();
   readonly #queue: (() => void)[] = [];
   readonly #signal: AbortSignal | undefined;
+  #closed = false;
 
   constructor(options: HashPoolOptions = {}) {
     this.threads = options.threads ?? Math.min(availableParallelism(), 8);
@@ -42,11 +43,12 @@ export class HashPool {
 
   /** Ends the threads; jobs under way are abandoned. */
   async close(): Promise<void> {
+    this.#closed = true;
+    for (const wake of this.#queue.splice(0)) wake();
     await Promise.all([...this.#all].map((worker) => worker.terminate()));
   }
 
   async #run(request: WorkerRequest, onBytes: OnBytes): Promise<unknown> {
-    this.#signal?.throwIfAborted();
     const worker = await this.#take();
     let answer: FinalAnswer;
     try {
@@ -65,8 +67,16 @@ export class HashPool {
   }
 
   async #take(): Promise<Worker> {
+    this.#check();
     while (this.#idle.length === 0 && this.#all.size >= this.threads) {
       await new Promise<void>((resolve) => this.#queue.push(resolve));
+      try {
+        this.#check();
+      } catch (error) {
+        // The turn goes to the next in line, who will be refused as well.
+        this.#queue.shift()?.();
+        throw error;
+      }
     }
     const idle = this.#idle.pop();
     if (idle !== undefined) return idle;
@@ -75,6 +85,11 @@ export class HashPool {
     worker.unref();
     this.#all.add(worker);
     return worker;
+  }
+
+  #check(): void {
+    this.#signal?.throwIfAborted();
+    if (this.#closed) throw new CalyxError('aborted', 'the hashing threads were ended');
   }
 }
 

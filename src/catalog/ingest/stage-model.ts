@@ -1,8 +1,7 @@
-import { constants, copyFile, link, mkdir, rename, rm, statfs } from 'node:fs/promises';
+import { mkdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CalyxError, fileError, systemCode } from '../../core/errors.js';
+import { CalyxError, fileError } from '../../core/errors.js';
 import { formatModelName, type ModelName } from '../../core/names.js';
-import { sha256 } from '../../core/digest.js';
 import { mapLimited } from '../../core/map-limited.js';
 import { formatSize } from '../../core/units.js';
 import { bootId, writeFileAtomically } from '../../storage/files/durable.js';
@@ -13,13 +12,11 @@ import { encodeManifest, manifestIds } from '../manifest-codec.js';
 import { Manifest, type ManifestFile } from '../manifest.js';
 import { parseSliceSpec } from '../slice-spec.js';
 import type { StoreLayout } from '../store-layout.js';
-import type { HashJob, HashResult } from './hash-file.js';
+import type { HashResult } from './hash-file.js';
 import type { HashPool, OnBytes } from './hash-pool.js';
+import { Importer, STAGED, type ImportMode } from './importer.js';
 import { changedError, identify, sameFile, scanDirectory, type SourceFile } from './scan.js';
 import { sizeOf, StagingJournal } from './staging-journal.js';
-
-/** How a file comes into the store: a copy, a hard link, or a clone that shares its blocks on the disk. */
-export type ImportMode = 'copy' | 'link' | 'reflink';
 
 /** What to stage, and how. */
 export interface StageOptions {
@@ -43,8 +40,7 @@ export interface StagedModel {
   readonly importedBytes: number;
 }
 
-/** The names of the staging area's contents. */
-export const STAGED = { blobs: 'blobs', manifest: 'manifest.json', journal: 'files.jsonl' } as const;
+export { STAGED, type ImportMode };
 
 /**
  * Gathers a model in the store's staging area: every file copied (or linked) and hashed, and the manifest. Nothing is
@@ -64,21 +60,28 @@ export async function stageModel(layout: StoreLayout, options: StageOptions): Pr
     throw fileError(error, 'cannot create', blobs);
   });
   const journal = await StagingJournal.open(join(staging, STAGED.journal));
-  const found = await Promise.all(files.map((file) => findStaged(layout, model, file, journal)));
-  const missing = files.filter((_, index) => found[index] === undefined);
-  await checkSpace(options.mode, missing, blobs);
-  options.onTotal?.(missing.reduce((sum, file) => sum + file.size, 0));
   const tensors = tensorsByFile(weights);
+  const cutOf = (file: SourceFile): readonly Tensor[] => tensors.get(file.path) ?? [];
+  const found = await Promise.all(
+    files.map((file) => findStaged(layout, model, file, journal.find(file, cutOf(file)))),
+  );
+  const missing = files.filter((_, index) => found[index] === undefined);
   const importer = new Importer(layout, options, journal, await bootId());
+  await importer.dropStale(files);
+  await checkSpace(importer, options.mode, missing, blobs);
+  options.onTotal?.(missing.reduce((sum, file) => sum + file.size, 0));
   const results = await mapLimited(files, options.pool.threads, async (file, index) => {
-    return found[index] ?? importer.import(file, tensors.get(file.path) ?? []);
+    return found[index] ?? importer.import(file, cutOf(file));
   });
   for (const file of files) {
-    if (!sameFile(await identify(file.realPath), file)) throw changedError(join(directory, file.path));
+    const now = await identify(file.realPath).catch(() => undefined);
+    if (now === undefined || !sameFile(now, file)) throw changedError(join(directory, file.path));
   }
   const manifest = buildManifest(files, results, weights);
   const bytes = encodeManifest(manifest);
-  await writeFileAtomically(join(staging, STAGED.manifest), bytes);
+  await writeFileAtomically(join(staging, STAGED.manifest), bytes).catch((error: unknown) => {
+    throw fileError(error, 'cannot write', join(staging, STAGED.manifest));
+  });
   return {
     revision: manifestIds(bytes).revision,
     manifest,
@@ -91,67 +94,12 @@ async function findStaged(
   layout: StoreLayout,
   model: ModelName,
   file: SourceFile,
-  journal: StagingJournal,
+  result: HashResult | undefined,
 ): Promise<HashResult | undefined> {
-  const result = journal.find(file);
   if (result === undefined) return undefined;
   const places = [join(layout.staging(model), STAGED.blobs, result.blob), layout.blob(model, result.blob)];
   for (const place of places) if ((await sizeOf(place)) === file.size) return result;
   return undefined;
-}
-
-class Importer {
-  readonly #layout: StoreLayout;
-  readonly #options: StageOptions;
-  readonly #journal: StagingJournal;
-  readonly #bootId: string;
-
-  constructor(layout: StoreLayout, options: StageOptions, journal: StagingJournal, boot: string) {
-    this.#layout = layout;
-    this.#options = options;
-    this.#journal = journal;
-    this.#bootId = boot;
-  }
-
-  /** Brings one file into the staging area. */
-  async import(file: SourceFile, tensors: HashJob['tensors']): Promise<HashResult> {
-    const { model, mode, pool, signal, onBytes } = this.#options;
-    signal.throwIfAborted();
-    const staging = this.#layout.staging(model);
-    // A copy may go on where it stopped only if it is of this very file, in this very boot: it was not synced.
-    const identity = [file.realPath, file.size, file.inode, file.mtimeNs, this.#bootId].join('\n');
-    const target = join(staging, STAGED.blobs, `partial-${sha256(identity).slice(0, 32)}`);
-    const linked = mode === 'copy' ? false : await this.#tryLink(file, target, mode);
-    const { size, inode, mtimeNs } = file;
-    const copy = linked ? {} : { copyTo: target, copiedBytes: (await sizeOf(target)) ?? 0 };
-    // The content that counts is what lies in the store, so a link is hashed at its new place.
-    const source = linked ? target : file.realPath;
-    const result = await pool.hash(
-      { source, identity: linked ? await identify(target) : { size, inode, mtimeNs }, tensors, ...copy },
-      onBytes ?? (() => undefined),
-    );
-    await rename(target, join(staging, STAGED.blobs, result.blob));
-    await this.#journal.add(file, result);
-    return result;
-  }
-
-  async #tryLink(file: SourceFile, target: string, mode: 'link' | 'reflink'): Promise<boolean> {
-    await rm(target, { force: true });
-    try {
-      if (mode === 'link') await link(file.realPath, target);
-      else await copyFile(file.realPath, target, constants.COPYFILE_FICLONE_FORCE);
-      return true;
-    } catch (error) {
-      await rm(target, { force: true });
-      const impossible = ['EXDEV', 'EPERM', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'ENOTTY', 'ENOSYS'];
-      if (!impossible.includes(systemCode(error) ?? ''))
-        throw fileError(error, `cannot ${mode}`, file.realPath);
-      this.#options.onNotice?.(
-        `${file.path}: a ${mode} to the store's file system is not possible, so it is copied`,
-      );
-      return false;
-    }
-  }
 }
 
 function refuseSliceName(model: ModelName): void {
@@ -163,9 +111,16 @@ function refuseSliceName(model: ModelName): void {
   });
 }
 
-async function checkSpace(mode: ImportMode, files: readonly SourceFile[], directory: string): Promise<void> {
+/** What a copy still has to write; of a file that an interrupted run began, only the rest. */
+async function checkSpace(
+  importer: Importer,
+  mode: ImportMode,
+  files: readonly SourceFile[],
+  directory: string,
+): Promise<void> {
   if (mode !== 'copy') return;
-  const needed = files.reduce((sum, file) => sum + file.size, 0);
+  const rest = await Promise.all(files.map(async (file) => file.size - (await importer.copiedBytes(file))));
+  const needed = rest.reduce((sum, bytes) => sum + bytes, 0);
   const { bavail, bsize } = await statfs(directory);
   if (needed <= bavail * bsize) return;
   throw new CalyxError(

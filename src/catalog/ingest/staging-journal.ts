@@ -1,7 +1,8 @@
 import { appendFile, mkdir, open, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
-import { isDigest } from '../../core/digest.js';
+import type { Extent } from '../../core/byte-range.js';
+import { isDigest, sha256, type Digest } from '../../core/digest.js';
 import { fileError, systemCode } from '../../core/errors.js';
 import type { HashResult } from './hash-file.js';
 import { sameFile, type SourceFile } from './scan.js';
@@ -12,6 +13,7 @@ const lineSchema = z.strictObject({
   size: z.number(),
   inode: z.string(),
   mtimeNs: z.string(),
+  cut: z.string(),
   blob: z.string().refine(isDigest),
   chunks: z.string(),
 });
@@ -44,15 +46,19 @@ export class StagingJournal {
     return journal;
   }
 
-  /** What an earlier run found for this very file, or undefined if there was none or the file changed. */
-  find(file: SourceFile): HashResult | undefined {
+  /**
+   * What an earlier run found for this very file, or undefined if there was none or the file changed. Whether a file is cut
+   * at its tensors depends on the index, which may have changed although the file did not.
+   */
+  find(file: SourceFile, tensors: readonly Extent[]): HashResult | undefined {
     const line = this.#done.get(file.path);
     if (line === undefined || line.realPath !== file.realPath || !sameFile(line, file)) return undefined;
+    if (line.cut !== cutOf(tensors)) return undefined;
     return { blob: line.blob, chunkDigests: Buffer.from(line.chunks, 'base64') };
   }
 
   /** Remembers a file. */
-  async add(file: SourceFile, { blob, chunkDigests }: HashResult): Promise<void> {
+  async add(file: SourceFile, tensors: readonly Extent[], { blob, chunkDigests }: HashResult): Promise<void> {
     const { path, realPath, size, inode, mtimeNs } = file;
     const line = {
       path,
@@ -60,6 +66,7 @@ export class StagingJournal {
       size,
       inode,
       mtimeNs,
+      cut: cutOf(tensors),
       blob,
       chunks: Buffer.from(chunkDigests).toString('base64'),
     };
@@ -80,6 +87,10 @@ export async function sizeOf(path: string): Promise<number | undefined> {
     (info) => (info.isFile() ? info.size : undefined),
     () => undefined,
   );
+}
+
+function cutOf(tensors: readonly Extent[]): Digest {
+  return sha256(JSON.stringify(tensors.map(({ offset, length }) => [offset, length])));
 }
 
 function parseLine(line: string): unknown {

@@ -3,7 +3,7 @@ import { parseDigest, type Digest } from '../../core/digest.js';
 import { CalyxError, isCalyxError } from '../../core/errors.js';
 import { sliceSegments, treeFile, walkTree, type Directory, type TreeFile } from '../../catalog/file-tree.js';
 import type { ByteSource } from '../../storage/byte-source.js';
-import { namesTag, parseRange } from './range.js';
+import { matchesIfRange, namesTag, parseRange } from './range.js';
 import { sendSegments } from './send-segments.js';
 
 /** What the content routes serve. */
@@ -57,7 +57,10 @@ export function contentRoutes(server: FastifyInstance, content: Content): void {
     const path = request.params['*'].split('/').filter((name) => name !== '');
     const node = await walkTree(content.tree, path);
     if (node === undefined)
-      throw new CalyxError('not-found', `there is no /${path.join('/')} in the views of this store`);
+      throw new CalyxError(
+        'not-found',
+        `there is no /${path.join('/').slice(0, 200)} in the views of this store`,
+      );
     if (node.kind === 'directory') return { entries: await node.list() };
     await send(request, reply, node, content, { type: 'application/octet-stream', cache: 'no-cache' });
     return reply;
@@ -79,11 +82,11 @@ async function send(
   about: Representation,
 ): Promise<void> {
   const { headers } = request;
-  const rangeHeader =
-    headers['if-range'] === undefined || namesTag(String(headers['if-range']), about.tag ?? '')
-      ? headers.range
-      : undefined;
-  const range = parseRange(rangeHeader, file.size);
+  const ifRange = headers['if-range'];
+  // Ranges are defined for GET only (RFC 9110, section 14.2).
+  const ranged =
+    request.method === 'GET' && (ifRange === undefined || matchesIfRange(String(ifRange), about.tag));
+  const range = parseRange(ranged ? headers.range : undefined, file.size);
   const common = {
     'accept-ranges': 'bytes',
     'cache-control': about.cache,

@@ -1,4 +1,4 @@
-import fastify, { type FastifyInstance } from 'fastify';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { CalyxError } from '../../core/errors.js';
 import { toWireError } from './errors.js';
@@ -25,7 +25,26 @@ const BODY_BYTES = 64 * 1024;
  * rooms bring theirs as fastify plugins and throw {@link CalyxError}.
  */
 export function createHttpServer(options: HttpServerOptions): FastifyInstance {
+  const guard = (request: FastifyRequest): void => {
+    const { host, origin } = request.headers;
+    const fetchSite = request.headers['sec-fetch-site'];
+    checkOrigin(
+      { host, origin, fetchSite: typeof fetchSite === 'string' ? fetchSite : undefined },
+      options.hostNames,
+    );
+  };
   const server = fastify({
+    // What the router refuses reaches neither hooks nor error handlers.
+    frameworkErrors: (refusal, request, reply) => {
+      let error: unknown = refusal;
+      try {
+        guard(request);
+      } catch (problem) {
+        error = problem;
+      }
+      const { status, body } = toWireError(error);
+      void (reply as unknown as FastifyReply).status(status).send(body);
+    },
     bodyLimit: BODY_BYTES,
     keepAliveTimeout: KEEP_ALIVE_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -35,12 +54,7 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
   });
   server.server.maxConnections = options.maxConnections ?? 1024;
   server.addHook('onRequest', (request, _reply, done) => {
-    const { host, origin } = request.headers;
-    const fetchSite = request.headers['sec-fetch-site'];
-    checkOrigin(
-      { host, origin, fetchSite: typeof fetchSite === 'string' ? fetchSite : undefined },
-      options.hostNames,
-    );
+    guard(request);
     done();
   });
   server.setErrorHandler((error, request, reply) => {

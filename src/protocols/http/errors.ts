@@ -35,7 +35,7 @@ export function toWireError(error: unknown): { status: number; body: WireError }
   const status = statusOf(error);
   // fastify's own refusals (malformed JSON, too long a body, ...) say what is wrong with the request.
   if (status !== undefined)
-    return { status, body: { error: { code: 'usage', message: errorMessage(error) } } };
+    return { status, body: { error: { code: 'usage', message: errorMessage(error).slice(0, 500) } } };
   return {
     status: 500,
     body: { error: { code: 'internal', message: 'internal error; the log of the server tells more' } },

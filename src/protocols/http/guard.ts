@@ -8,6 +8,9 @@ export interface RequestOrigin {
   readonly fetchSite: string | undefined;
 }
 
+/** Values of `Sec-Fetch-Site` (W3C Fetch Metadata) of requests that no other site caused. */
+const OWN_SITES = ['same-origin', 'none'];
+
 /**
  * Refuses requests that a page in a browser could have caused: those with the `Origin` of another site, and those whose `Host`
  * is a name that we do not know, as after DNS rebinding. An address is no name, so it cannot be rebound.
@@ -27,7 +30,8 @@ export function checkOrigin(request: RequestOrigin, hosts: readonly string[] = [
     );
   }
   const foreign = request.origin !== undefined && request.origin !== `http://${request.host ?? ''}`;
-  if (foreign || request.fetchSite === 'cross-site' || request.fetchSite === 'same-site') {
+  const otherSite = request.fetchSite !== undefined && !OWN_SITES.includes(request.fetchSite);
+  if (foreign || otherSite) {
     throw new CalyxError('refused', 'requests from pages of other sites are not answered', {
       hint: 'use the command line',
     });

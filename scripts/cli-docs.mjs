@@ -1,0 +1,35 @@
+// Prints docs/cli.md: the help of every command, so that it is never out of step.
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const calyx = fileURLToPath(new URL('../bin/calyx.mjs', import.meta.url));
+const env = { PATH: process.env.PATH, NO_COLOR: '1', COLUMNS: '100' };
+const help = (...args) =>
+  spawnSync(process.execPath, [calyx, ...args, '--help'], { encoding: 'utf8', env }).stdout.trimEnd();
+
+const overview = help();
+const commands = [...overview.split('Commands:')[1].matchAll(/^ {2}(\w+) /gm)]
+  .map((match) => match[1])
+  .filter((name) => name !== 'help');
+const sections = commands.map((command) => `## calyx ${command}\n\n\`\`\`\n${help(command)}\n\`\`\`\n`);
+
+process.stdout.write(`# Commands
+
+In a checkout, \`npx calyx\` runs them. Results go to stdout, everything else to stderr; progress bars appear only on a terminal.
+With \`--json\` stdout is JSON. Exit codes: 0 success, 1 failure, 2 wrong usage, 130 after Ctrl-C, 143 after SIGTERM; servers end with 0
+after both. Sizes are bytes, or numbers with a unit: \`500MB\` (decimal), \`64GiB\` or \`64G\` (binary).
+
+| variable | meaning |
+| --- | --- |
+| \`CALYX_STORE\` | addresses of stores, separated by commas |
+| \`CALYX_DATA\` | the store's data directory |
+| \`CALYX_NODE_DATA\` | the node's directory |
+| \`CALYX_LISTEN\`, \`CALYX_NODE_LISTEN\` | where a store, a node listens |
+| \`CALYX_LOG_LEVEL\` | trace, debug, info, warn (the default), error, fatal, silent |
+| \`NO_COLOR\` | no colours |
+
+\`\`\`
+${overview}
+\`\`\`
+
+${sections.join('\n')}`);

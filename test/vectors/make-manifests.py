@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""Recomputes the test vectors of the manifest format, without any code of Calyx.
+
+Run from anywhere:  python3 test/vectors/make-manifests.py          writes the vectors beside this script
+                    python3 test/vectors/make-manifests.py --check  exits with 1 if a stored vector differs
+
+Needs Python >= 3.8 and nothing else. The rules that it follows are those of the format `calyx-manifest-1`:
+
+* files by path, names that begin with '.' left out; a blob is named by the SHA-256 of the whole file
+* each tensor starts a chunk and is cut every 4 MiB from its own start; what lies between the tensors is cut every 4 MiB
+* chunk digests: SHA-256, 32 bytes each, joined, in base64
+* tensors as [name, dtype, shape, offset in the file, length], ascending by offset; ordinals count over all files
+* parts: `model.layers.N.*` is block N; `model.norm` and `lm_head` are the head; the rest is the embeddings. If the head
+  is tied, the embedding table stands in both
+* JSON without white space, keys in the order below; the revision id is the first 40 hex digits of the bytes' SHA-256
+"""
+import base64
+import hashlib
+import json
+import os
+import re
+import struct
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+CHUNK = 4 * 1024 * 1024
+MODELS = {
+    "tiny-calyx": os.path.join(ROOT, "models", "tiny-calyx"),
+    "qwen3": os.path.join(ROOT, "test", "fixtures", "models", "qwen3"),
+    "qwen2-tied": os.path.join(ROOT, "test", "fixtures", "models", "qwen2-tied"),
+    "llama3-rope": os.path.join(ROOT, "test", "fixtures", "models", "llama3-rope"),
+    "mistral-f32": os.path.join(ROOT, "test", "fixtures", "models", "mistral-f32"),
+}
+# These are also stored as they are, byte for byte.
+WHOLE = ["tiny-calyx", "qwen3"]
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def tensors_of(data):
+    (length,) = struct.unpack_from("<Q", data)
+    header = json.loads(data[8 : 8 + length])
+    found = []
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        begin, end = entry["data_offsets"]
+        found.append([name, entry["dtype"], entry["shape"], 8 + length + begin, end - begin])
+    return sorted(found, key=lambda tensor: (tensor[3], tensor[4]))
+
+
+def chunks_of(data, tensors):
+    bounds, position = [], 0
+    for offset, length in [(t[3], t[4]) for t in tensors if t[4] > 0] + [(len(data), 0)]:
+        for start, end in ((position, offset), (offset, offset + length)):
+            bounds += [(at, min(at + CHUNK, end)) for at in range(start, end, CHUNK)]
+        position = offset + length
+    assert b"".join(data[a:b] for a, b in bounds) == data
+    return b"".join(hashlib.sha256(data[a:b]).digest() for a, b in bounds)
+
+
+def manifest_of(directory):
+    config = json.loads(read(os.path.join(directory, "config.json")))
+    files, names = [], []
+    for path in sorted(name for name in os.listdir(directory) if not name.startswith(".")):
+        data = read(os.path.join(directory, path))
+        tensors = tensors_of(data) if path.endswith(".safetensors") else []
+        names += [tensor[0] for tensor in tensors]
+        files.append(
+            {
+                "path": path,
+                "size": len(data),
+                "blob": hashlib.sha256(data).hexdigest(),
+                "chunks": base64.b64encode(chunks_of(data, tensors)).decode(),
+                "tensors": tensors,
+            }
+        )
+    embed, head = [], []
+    blocks = [[] for _ in range(config["num_hidden_layers"])]
+    for ordinal, name in enumerate(names):
+        block = re.match(r"model\.layers\.(\d+)\.", name)
+        if block:
+            blocks[int(block.group(1))].append(ordinal)
+        elif name in ("model.norm.weight", "lm_head.weight"):
+            head.append(ordinal)
+        else:
+            embed.append(ordinal)
+    if config["tie_word_embeddings"]:
+        head += [i for i in embed if names[i] == "model.embed_tokens.weight"]
+    return {
+        "format": "calyx-manifest-1",
+        "chunkBytes": CHUNK,
+        "files": files,
+        "parts": {"embed": embed, "blocks": blocks, "head": head},
+    }
+
+
+def canonical(manifest):
+    return json.dumps(manifest, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def small():
+    """A made-up manifest with a name that is not ASCII, an empty file, an empty tensor and a tensor of two chunks."""
+    digest = lambda text: hashlib.sha256(text.encode()).digest()
+    weights = [digest("header"), digest("first, 4 MiB"), digest("first, the rest"), digest("second"), digest("tail")]
+    return {
+        "format": "calyx-manifest-1",
+        "chunkBytes": CHUNK,
+        "files": [
+            {"path": "a/empty.txt", "size": 0, "blob": digest("").hex(), "chunks": "", "tensors": []},
+            {
+                "path": "model.safetensors",
+                "size": CHUNK + 200,
+                "blob": digest("all of it").hex(),
+                "chunks": base64.b64encode(b"".join(weights)).decode(),
+                "tensors": [
+                    ["h.0.weight", "U8", [2, CHUNK // 2 + 10], 100, CHUNK + 20],
+                    ["none", "F32", [0, 7], CHUNK + 120, 0],
+                    ["wte.weight", "BF16", [5], CHUNK + 120, 10],
+                ],
+            },
+            {
+                "path": "mod\u00e8le.txt",
+                "size": 3,
+                "blob": hashlib.sha256(b"abc").hexdigest(),
+                "chunks": base64.b64encode(hashlib.sha256(b"abc").digest()).decode(),
+                "tensors": [],
+            },
+        ],
+        "parts": {"embed": [2], "blocks": [[0]], "head": [1, 2]},
+    }
+
+
+def outputs():
+    written, ids = {}, {}
+    for name, manifest in [("small", small())] + [(n, manifest_of(d)) for n, d in MODELS.items()]:
+        data = canonical(manifest)
+        digest = hashlib.sha256(data).hexdigest()
+        ids[name] = {"bytes": len(data), "sha256": digest, "revision": digest[:40]}
+        if name == "small" or name in WHOLE:
+            written[name + ".manifest"] = data
+    written["manifests.json"] = (json.dumps(ids, indent=2) + "\n").encode()
+    return written
+
+
+def main():
+    differs = False
+    for name, data in outputs().items():
+        path = os.path.join(HERE, name)
+        if "--check" not in sys.argv[1:]:
+            with open(path, "wb") as file:
+                file.write(data)
+        elif not os.path.exists(path) or read(path) != data:
+            print(f"{name} differs from what this script computes", file=sys.stderr)
+            differs = True
+    sys.exit(1 if differs else 0)
+
+
+main()
