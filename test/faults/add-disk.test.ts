@@ -90,7 +90,7 @@ test('a disk that is full: refused at the start or on the way, and the next run 
   if (spawnSync(unshare, [...flags, 'bash', '-c', mount]).status !== 0)
     context.skip('a file system of its own cannot be mounted here (unshare -m; mount -t tmpfs)');
   const command = (mode: 'copy' | 'link'): string =>
-    driverCommand({ ...task, mode })
+    driverCommand({ ...task, mode, threads: 1 })
       .map((word) => `'${word}'`)
       .join(' ');
   // A link to another file system becomes a copy that nobody checked for space. It ends after about 600 KB of the 776 KB; then

@@ -16,6 +16,8 @@ export interface DriverTask {
   readonly source: string;
   readonly model: string;
   readonly mode?: ImportMode;
+  /** Of hashing; one makes the order of the files certain. @default 2 */
+  readonly threads?: number;
   /** Kills itself before this call, of those that change the file system, counted from 1. */
   readonly killBefore?: number;
 }
@@ -52,7 +54,7 @@ async function run(task: DriverTask): Promise<DriverAnswer> {
     await removeModel(layout, new DiskCatalog(layout), model);
     return {};
   }
-  const pool = new HashPool({ threads: 2 });
+  const pool = new HashPool({ threads: task.threads ?? 2 });
   const { importedBytes } = await stageModel(layout, {
     directory: task.source,
     model,
