@@ -14,7 +14,7 @@ import {
   VECTORS,
   type FixtureName,
 } from '../../test/support/catalog.js';
-import { python, requirePython } from '../../test/support/python.js';
+import { preferPython, python, requirePython } from '../../test/support/python.js';
 import { publishStaged } from './publish.js';
 import type { StoreLayout } from './store-layout.js';
 
@@ -90,7 +90,7 @@ print(json.dumps([len(same), all(same)]))
   });
 
   test("huggingface_hub's own scanner finds nothing wrong", async (context) => {
-    requirePython(context, 'huggingface_hub');
+    preferPython(context, 'huggingface_hub');
     const { layout } = emptyStore();
     await publish(layout, FIXTURES.qwen3);
     const script = `

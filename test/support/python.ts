@@ -9,14 +9,22 @@ const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
  * so there it fails.
  */
 export function requirePython(context: TestContext, ...modules: string[]): void {
-  const probe = spawnSync(PYTHON, [
-    '-c',
-    ['import sys', ...modules.map((name) => `import ${name}`)].join('\n'),
-  ]);
-  if (probe.status === 0) return;
-  const reason = `${PYTHON} with ${modules.join(', ') || 'its standard library'} is needed to check against`;
+  const reason = missing(modules);
+  if (reason === undefined) return;
   if (process.env['CI'] !== undefined) throw new Error(reason);
   context.skip(reason);
+}
+
+/** Skips the test, with the reason, unless Python has these modules: for those that even CI may lack. */
+export function preferPython(context: TestContext, ...modules: string[]): void {
+  const reason = missing(modules);
+  if (reason !== undefined) context.skip(reason);
+}
+
+function missing(modules: readonly string[]): string | undefined {
+  const script = ['import sys', ...modules.map((name) => `import ${name}`)].join('\n');
+  if (spawnSync(PYTHON, ['-c', script]).status === 0) return undefined;
+  return `${PYTHON} with ${modules.join(', ') || 'its standard library'} is needed to check against`;
 }
 
 /** Runs a script, with `input` as JSON on its stdin, and reads the JSON that it prints. */
