@@ -60,6 +60,7 @@ export class DiskCatalog implements CatalogReader {
   readonly #layout: StoreLayout;
   readonly #manifests = new Map<Digest, Manifest>();
   readonly #paths = new Map<Digest, string>();
+  readonly #sizes = new Map<Digest, number>();
 
   constructor(layout: StoreLayout) {
     this.#layout = layout;
@@ -130,10 +131,14 @@ export class DiskCatalog implements CatalogReader {
     });
   }
 
-  /** Bytes of a blob, or undefined if no published model has it. */
+  /**
+   * Bytes of a blob as its manifest says, so that a file that was cut off is not taken for whole; undefined if no published
+   * model has it.
+   */
   async blobSize(blob: Digest): Promise<number | undefined> {
-    const path = await this.locate(blob);
-    return path === undefined ? undefined : (await stat(path)).size;
+    if ((await this.locate(blob)) === undefined) return undefined;
+    if (!this.#sizes.has(blob)) await this.#learnSizes(blob);
+    return this.#sizes.get(blob);
   }
 
   /** Where a blob lies, or undefined if no published model has it. */
@@ -148,6 +153,17 @@ export class DiskCatalog implements CatalogReader {
       return path;
     }
     return undefined;
+  }
+
+  /** Goes through the manifests until one has the blob; what it meets never changes, so it stays known. */
+  async #learnSizes(blob: Digest): Promise<void> {
+    for (const model of await this.models()) {
+      for (const revision of await this.revisions(model)) {
+        const { manifest } = await this.resolve({ model, revision });
+        for (const file of manifest.files) this.#sizes.set(file.blob, file.size);
+        if (this.#sizes.has(blob)) return;
+      }
+    }
   }
 
   async #load(model: ModelName, revision: string, manifestDigest: Digest): Promise<ResolvedRevision> {
