@@ -73,10 +73,7 @@ describe.skipIf(noCurl)('blobs over HTTP, asked with curl', () => {
     expect(headers['content-range']).toBe(`bytes */${shard.byteLength}`);
     const request = (range: string, more = '') =>
       `GET /v1/blobs/${blob} HTTP/1.1\r\nhost: 127.0.0.1\r\nrange: bytes=${range}\r\n${more}\r\n`;
-    const answers = await sendRaw(
-      store.port,
-      request('99999999-') + request('0-7', 'connection: close\r\n'),
-    );
+    const answers = await sendRaw(store.port, request('99999999-') + request('0-7', 'connection: close\r\n'));
     expect(answers.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 416', 'HTTP/1.1 206']);
     expect(answers.endsWith(`\r\n\r\n${shard.subarray(0, 8).toString('latin1')}`)).toBe(true);
   });

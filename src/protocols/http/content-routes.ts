@@ -53,7 +53,10 @@ export function contentRoutes(server: FastifyInstance, content: Content): void {
     const path = request.params['*'].split('/').filter((name) => name !== '');
     const node = await walkTree(content.tree, path);
     if (node === undefined)
-      throw new CalyxError('not-found', `there is no /${path.join('/').slice(0, 200)} in the views of this store`);
+      throw new CalyxError(
+        'not-found',
+        `there is no /${path.join('/').slice(0, 200)} in the views of this store`,
+      );
     if (node.kind === 'directory') return { entries: await node.list() };
     await send(request, reply, node, content, { type: 'application/octet-stream', cache: 'no-cache' });
     return reply;
