@@ -1,7 +1,7 @@
 import { readFile, readdir, stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { isDigest, sha256, type Digest } from '../core/digest.js';
-import { CalyxError, fileError, systemCode } from '../core/errors.js';
+import { CalyxError, fileError, isCalyxError, systemCode } from '../core/errors.js';
 import {
   DEFAULT_REF,
   formatModelName,
@@ -60,6 +60,7 @@ export class DiskCatalog implements CatalogReader {
   readonly #layout: StoreLayout;
   readonly #manifests = new Map<Digest, Manifest>();
   readonly #paths = new Map<Digest, string>();
+  readonly #sizes = new Map<Digest, number>();
 
   constructor(layout: StoreLayout) {
     this.#layout = layout;
@@ -130,10 +131,14 @@ export class DiskCatalog implements CatalogReader {
     });
   }
 
-  /** Bytes of a blob, or undefined if no published model has it. */
+  /**
+   * Bytes of a blob as its manifest says, so that a file that was cut off is not taken for whole; undefined if no published
+   * model has it.
+   */
   async blobSize(blob: Digest): Promise<number | undefined> {
-    const path = await this.locate(blob);
-    return path === undefined ? undefined : (await stat(path)).size;
+    if ((await this.locate(blob)) === undefined) return undefined;
+    if (!this.#sizes.has(blob)) await this.#learnSizes(blob);
+    return this.#sizes.get(blob);
   }
 
   /** Where a blob lies, or undefined if no published model has it. */
@@ -156,6 +161,17 @@ export class DiskCatalog implements CatalogReader {
     return (await listNames(this.#layout.refs(model))).some((file) => file.endsWith('.json'));
   }
 
+  /** Goes through the manifests until one has the blob; what it meets never changes, so it stays known. */
+  async #learnSizes(blob: Digest): Promise<void> {
+    for (const model of await this.models()) {
+      for (const revision of await this.revisions(model)) {
+        const found = await this.resolve({ model, revision }).catch(onlyIfWhole);
+        for (const file of found?.manifest.files ?? []) this.#sizes.set(file.blob, file.size);
+        if (this.#sizes.has(blob)) return;
+      }
+    }
+  }
+
   async #load(model: ModelName, revision: string, manifestDigest: Digest): Promise<ResolvedRevision> {
     let manifest = this.#manifests.get(manifestDigest);
     if (manifest === undefined) {
@@ -166,6 +182,11 @@ export class DiskCatalog implements CatalogReader {
     }
     return { model, revision, manifest, manifestDigest };
   }
+}
+
+/** A damaged record or manifest of one model must not hide the blobs of the others. */
+function onlyIfWhole(error: unknown): undefined {
+  if (!isCalyxError(error, 'corrupt', 'not-found')) throw error;
 }
 
 /** Reads one of the catalog's small JSON records; undefined if there is none. Throws CalyxError `corrupt`, `unreadable`. */

@@ -69,6 +69,8 @@ export function fetchCommand(program: Command): void {
 
 function checkAsked(options: FetchCommandOptions): void {
   const { blocks, embed, head, drop, dropEmbed, dropHead } = options;
+  // Ranges that no model has are told before a store is asked.
+  for (const range of [blocks, drop]) if (range !== undefined) parseBlockRange(range);
   if ([blocks, embed, head, drop, dropEmbed, dropHead].some((option) => option !== undefined)) return;
   throw new CalyxError('usage', 'nothing to fetch was named', {
     hint: 'say which blocks: --blocks 0:4, and --embed or --head if needed',
@@ -86,6 +88,7 @@ function toJson(fetched: FetchedModel, options: FetchCommandOptions): unknown {
     bytesNeeded,
     bytesFetched,
     bytesOnDisk,
+    budgetNeeded,
     chunks,
     retries,
     parts,
@@ -101,6 +104,7 @@ function toJson(fetched: FetchedModel, options: FetchCommandOptions): unknown {
     bytesNeeded,
     bytesFetched,
     bytesOnDisk,
+    budgetNeeded,
     manifestBytes,
     chunks,
     retries,
@@ -115,7 +119,7 @@ function printResult(fetched: FetchedModel, options: FetchCommandOptions): void 
   const name = `${model}@${revision.revision}`;
   if (options.dryRun === true) {
     print(
-      `${name}: would fetch ${formatSize(bytesFetched)} (${plural(chunks, 'chunk')}) of ${formatSize(bytesNeeded)} needed; ${options.into} would take ${formatSize(bytesOnDisk)}`,
+      `${name}: would fetch ${formatSize(bytesFetched)} (${plural(chunks, 'chunk')}) of ${formatSize(bytesNeeded)} needed; ${options.into} would take ${formatSize(bytesOnDisk)}, a budget of at least ${fetched.budgetNeeded} bytes`,
     );
     return;
   }

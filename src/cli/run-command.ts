@@ -38,7 +38,8 @@ export async function runCommand(
   try {
     process.exitCode = (await command(controller.signal)) ?? 0;
   } catch (error) {
-    if (signalCode === undefined) {
+    if (signalCode !== undefined) process.stderr.write('interrupted\n');
+    else {
       printError(error, options.verbose === true);
       process.exitCode = isCalyxError(error, 'usage') ? EXIT.usage : EXIT.failure;
     }

@@ -9,11 +9,9 @@ export const TINY = join(ROOT, 'models', 'tiny-calyx');
 /** Models in the repository, with the number of their blocks. */
 export const MODELS: readonly { readonly name: string; readonly path: string; readonly blocks: number }[] = [
   { name: 'tiny-calyx', path: TINY, blocks: 12 },
-  ...['llama3-rope', 'mistral-f32', 'qwen2-tied', 'qwen3'].map((name) => ({
-    name,
-    path: join(ROOT, 'test', 'fixtures', 'models', name),
-    blocks: 6,
-  })),
+  ...Object.entries({ 'llama3-rope': 6, 'mistral-f32': 4, 'qwen2-tied': 5, qwen3: 6 }).map(
+    ([name, blocks]) => ({ name, path: join(ROOT, 'test', 'fixtures', 'models', name), blocks }),
+  ),
 ];
 
 /** The shape of a generated model. */

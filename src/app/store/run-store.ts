@@ -11,6 +11,7 @@ import { fileError } from '../../core/errors.js';
 import { catalogRoutes } from '../../protocols/http/catalog-routes.js';
 import { contentRoutes } from '../../protocols/http/content-routes.js';
 import { createHttpServer, listen, type ListenAddress } from '../../protocols/http/create-server.js';
+import { FairShare } from '../../protocols/http/fair-share.js';
 import { checkListenAddress } from '../../protocols/http/guard.js';
 import { healthRoutes } from '../../protocols/http/health-routes.js';
 import { BufferPool } from '../../storage/buffer-pool.js';
@@ -37,7 +38,7 @@ export interface RunningStore {
   close(): Promise<void>;
 }
 
-/** Buffers for all answers together: about 40 clients at full speed. */
+/** Buffers for all answers together: as much as the most clients that are let in can hold, see FairShare. */
 const POOL_BYTES = 128 * 1024 * 1024;
 
 /**
@@ -79,7 +80,8 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
       blobSize: (blob) => catalog.blobSize(blob),
       source,
       tree: catalogTree(catalog),
-      onBlobBytesSent: (bytes) => blobBytesSent.inc(bytes),
+      share: new FairShare(),
+      onSent: (bytes) => blobBytesSent.inc(bytes),
       onCutOff: (url, error) => config.logger.error({ err: error, url }, 'an answer was cut off'),
     });
     catalogRoutes(server, catalog);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { sha256 } from '../../core/digest.js';
 import { CalyxError, fileError } from '../../core/errors.js';
 import type { LocalCopy } from './slice-plan.js';
+import { writeFully } from './write-fully.js';
 
 /**
  * Copies a chunk within a slice's directory, and verifies it on the way.
@@ -24,7 +25,7 @@ export async function copyChunk(directory: string, { from, to, length, digest }:
   }
   const target = await open(join(directory, to.file), 'r+');
   try {
-    await target.write(bytes, 0, length, to.position);
+    await writeFully(target, bytes, to.position);
   } catch (error) {
     throw fileError(error, 'cannot write', join(directory, to.file));
   } finally {

@@ -1,13 +1,14 @@
 import { CalyxError, fileError, isCalyxError } from '../../core/errors.js';
 import { formatModelName } from '../../core/names.js';
-import { formatSize } from '../../core/units.js';
 import { acquireOwnership } from '../../storage/files/ownership.js';
+import { INDEX_FILE } from '../../weights/model-directory.js';
 import { partFile, type PartId } from '../../weights/parts.js';
 import type { TreeFile } from '../file-tree.js';
 import { checkParts, sortParts } from '../slice-spec.js';
 import { sliceFiles, type Revision } from '../slice.js';
 import type { TransferRunner } from './run-transfers.js';
-import { RECORD_BYTES_PER_FILE, SliceDirectory } from './slice-directory.js';
+import { budgetNeeded, checkBudget } from './slice-budget.js';
+import { SliceDirectory } from './slice-directory.js';
 import { copyChunk } from './copy-chunk.js';
 import { checkSpace } from './disk-space.js';
 import { SliceProgress } from './slice-progress.js';
@@ -42,6 +43,8 @@ export interface FetchResult {
   readonly bytesFetched: number;
   /** Bytes of all files of the slice, when done. */
   readonly bytesOnDisk: number;
+  /** The smallest budget with which it may be done, in bytes: a little more than `bytesOnDisk`, for records and directories. */
+  readonly budgetNeeded: number;
   /** Chunks that were fetched and verified; in a dry run: that would be. */
   readonly chunks: number;
   readonly retries: number;
@@ -59,15 +62,19 @@ export interface FetchResult {
 export async function fetchSlice(options: FetchOptions): Promise<FetchResult> {
   const { revision, into, dryRun = false } = options;
   checkParts([...options.add, ...(options.drop ?? [])], revision.manifest.blockCount);
-  const directory = await SliceDirectory.open(into, formatModelName(revision.model), revision.revision);
-  if (dryRun) return new Fetch(options, directory).plan();
+  const open = (): Promise<SliceDirectory> =>
+    SliceDirectory.open(into, formatModelName(revision.model), revision.revision);
+  // Refuses what does not fit before anything is made, the directory included.
+  const planned = await new Fetch(options, await open()).plan();
+  if (dryRun) return planned;
   const ownership = await acquireOwnership(SliceDirectory.owners(into), {
     description: `calyx fetch (process ${process.pid})`,
   }).catch((error: unknown) => {
     throw fileError(error, 'cannot use', into);
   });
   try {
-    return await new Fetch(options, directory).run();
+    // Opened again: until it was ours, others may have changed it.
+    return await new Fetch(options, await open()).run();
   } finally {
     await ownership.release();
   }
@@ -85,16 +92,19 @@ class Fetch {
   /** What a run would do. Looks at the disk, changes nothing. */
   async plan(): Promise<FetchResult> {
     const { wanted, files, missing } = await this.#compare();
-    this.#checkBudget(files);
-    const { transfers } = planChunks(
-      missing.flatMap(chunksAt),
-      chunksOf(files.filter((file) => !missing.includes(file))),
-    );
-    await checkSpace(this.#options.into, bytesOf(missing));
+    await this.#checkRoom(files, missing);
+    const absent: ChunkAt[] = [];
+    const present: ChunkAt[] = [...chunksOf(files.filter((file) => !missing.includes(file)))];
+    for (const plan of missing) {
+      const expected = new Set(await this.#directory.expectedChunks(plan.name, plan.chunks.length));
+      chunksAt(plan).forEach((chunk, index) => (expected.has(index) ? present : absent).push(chunk));
+    }
+    const { transfers } = planChunks(absent, present);
     return {
       bytesNeeded: this.#bytesNeeded(),
       bytesFetched: transfers.reduce((sum, transfer) => sum + transferBytes(transfer), 0),
       bytesOnDisk: bytesOf(files),
+      budgetNeeded: budgetNeeded(files),
       chunks: transfers.reduce((sum, { chunks }) => sum + chunks.length, 0),
       retries: 0,
       parts: wanted,
@@ -103,10 +113,10 @@ class Fetch {
 
   async run(): Promise<FetchResult> {
     const { wanted, files, missing } = await this.#compare();
-    this.#checkBudget(files);
-    await checkSpace(this.#options.into, bytesOf(missing));
+    await this.#checkRoom(files, missing);
     const literal = files.filter(({ chunks }) => chunks.length === 0);
-    await this.#drop(files);
+    await this.#directory.saveVerified();
+    await this.#drop(files, missing);
     const plan = await this.#begin(files, missing);
     const total = plan.transfers.reduce((sum, transfer) => sum + transferBytes(transfer), 0);
     this.#options.onTotal?.(total);
@@ -117,6 +127,7 @@ class Fetch {
       bytesNeeded: this.#bytesNeeded(),
       bytesFetched: bytesReceived,
       bytesOnDisk: bytesOf(files),
+      budgetNeeded: budgetNeeded(files),
       chunks: plan.transfers.reduce((sum, { chunks }) => sum + chunks.length, 0),
       retries,
       parts: wanted,
@@ -143,39 +154,35 @@ class Fetch {
     return { wanted, files, missing };
   }
 
-  #checkBudget(files: readonly FilePlan[]): void {
+  async #checkRoom(files: readonly FilePlan[], missing: readonly FilePlan[]): Promise<void> {
     const { budgetBytes = Infinity, into } = this.#options;
-    const needed =
-      bytesOf(files) +
-      files.length * RECORD_BYTES_PER_FILE +
-      files.reduce((sum, { chunks }) => sum + 4 * chunks.length, 0);
-    if (needed <= budgetBytes) return;
-    throw new CalyxError(
-      'over-budget',
-      `${into} would take ${formatSize(needed)} (${needed} bytes), more than the budget of ${formatSize(budgetBytes)}`,
-      {
-        hint: 'take fewer blocks, drop some (--drop A:B), or raise --budget',
-      },
-    );
+    checkBudget(files, into, budgetBytes);
+    let needed = 0;
+    for (const { name, file } of missing)
+      needed += Math.max(0, file.size - (await this.#directory.allocatedBytes(name)));
+    await checkSpace(into, needed);
   }
 
-  /** Files leave the index first, so that it never lists what is not there. */
-  async #drop(files: readonly FilePlan[]): Promise<void> {
+  /** Files leave the index first, so that it never lists what is not there: those to be dropped, and those not trusted. */
+  async #drop(files: readonly FilePlan[], missing: readonly FilePlan[]): Promise<void> {
     const { drop = [], revision } = this.#options;
     const expected = new Set(files.map(({ name }) => name));
+    const untrusted = new Set(missing.map(({ name }) => name));
     const present = await this.#directory.parts();
-    const leaving = present.filter((part) => drop.includes(part) && !expected.has(partFile(part)));
-    if (leaving.length > 0) {
-      const staying = present.filter(
-        (part) =>
-          !leaving.includes(part) && (typeof part !== 'number' || part < revision.manifest.blockCount),
-      );
+    const dropped = present.filter((part) => drop.includes(part) && !expected.has(partFile(part)));
+    const staying = present.filter(
+      (part) =>
+        !dropped.includes(part) &&
+        !untrusted.has(partFile(part)) &&
+        (typeof part !== 'number' || part < revision.manifest.blockCount),
+    );
+    if (staying.length < present.length && (await this.#directory.isShown(INDEX_FILE))) {
       for (const [name, file] of sliceFiles(revision, staying)) {
         if (file.segments.every((segment) => 'literal' in segment))
           await this.#directory.writeSmall(name, literalBytes(file));
       }
     }
-    await this.#directory.removeFiles(leaving.map(partFile), expected);
+    await this.#directory.removeFiles(dropped.map(partFile), expected);
   }
 
   /** Prepares the files that are to be completed, and finds out which of their chunks are there. */
@@ -203,8 +210,12 @@ class Fetch {
     if (plan.transfers.length === 0) return { retries: 0, bytesReceived: 0 };
     const runner = this.#options.createRunner();
     const { onBytes, signal } = this.#options;
-    try {
-      await runner.run(
+    const failures: unknown[] = [];
+    const end = async (step: () => Promise<void>): Promise<void> => {
+      await step().catch((error: unknown) => failures.push(error));
+    };
+    await end(() =>
+      runner.run(
         plan.transfers,
         (index) => {
           const transfer = plan.transfers[index];
@@ -213,14 +224,13 @@ class Fetch {
           progress.enqueue(transfer.chunks.flatMap(({ targets }) => targets));
         },
         signal,
-      );
-    } catch (error) {
-      throw this.#nameTensor(error);
-    } finally {
-      await progress.drain();
-      await this.#directory.saveVerified();
-      await runner.close();
-    }
+      ),
+    );
+    // What came in counts, also after a failure; the first failure is told.
+    await end(() => progress.drain());
+    await end(() => this.#directory.saveVerified());
+    await end(() => runner.close());
+    if (failures.length > 0) throw this.#nameTensor(failures[0]);
     return runner;
   }
 

@@ -1,9 +1,10 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CalyxError, fileError } from '../../core/errors.js';
+import { fileError } from '../../core/errors.js';
 import { mapLimited } from '../../core/map-limited.js';
 import { subLease, type ByteSource } from '../../storage/byte-source.js';
 import { transferBytes, type Transfer } from './transfer.js';
+import { writeFully } from './write-fully.js';
 
 /** Called when all bytes of a transfer are in their files. */
 export type OnTransferDone = (index: number) => void;
@@ -88,12 +89,7 @@ class OpenFiles {
     }
     try {
       const handle = await file;
-      for (let done = 0; done < bytes.byteLength;) {
-        const { bytesWritten } = await handle.write(bytes, done, bytes.byteLength - done, position + done);
-        if (bytesWritten === 0)
-          throw new CalyxError('disk-full', `cannot write ${path}: the system took no more bytes`);
-        done += bytesWritten;
-      }
+      await writeFully(handle, bytes, position);
     } catch (error) {
       throw fileError(error, 'cannot write', path);
     }

@@ -1,4 +1,4 @@
-import { appendFile, mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { appendFile, mkdir, open, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { sha256 } from '../../core/digest.js';
@@ -9,37 +9,49 @@ import { identify } from '../ingest/scan.js';
 import { sizeOf } from '../ingest/staging-journal.js';
 import { SLICE_FILE } from '../slice.js';
 import type { PlacedChunk } from './slice-plan.js';
+import { writeFully } from './write-fully.js';
 
 /** What `slice.json` says, as far as it matters here. */
 const sliceSchema = z.object({ format: z.literal('calyx-slice-1'), model: z.string(), revision: z.string() });
 
-/** Which files were verified, and in which boot; files that changed since, or were not synced before a power cut, are not trusted. */
-const verifiedSchema = z.record(
-  z.string(),
-  z.object({ bootId: z.string(), size: z.number(), inode: z.string(), mtimeNs: z.string() }),
-);
+/**
+ * Of what the directory is a slice, and which files were verified, and in which boot; files that changed since, or were not synced
+ * before a power cut, are not trusted.
+ */
+const verifiedSchema = z.object({
+  model: z.string(),
+  revision: z.string(),
+  files: z.record(
+    z.string(),
+    z.object({ bootId: z.string(), size: z.number(), inode: z.string(), mtimeNs: z.string() }),
+  ),
+});
 
 /** Our own files in a slice's directory, none of which a loader looks at. */
 const OWN = '.calyx';
 const VERIFIED = join(OWN, 'verified.json');
 const PARTIAL = join(OWN, 'partial');
 
-/** Bytes that our own records in a slice's directory take at most for each file of the slice. */
-export const RECORD_BYTES_PER_FILE = 512;
+const OWNERS = join(OWN, 'owners');
+
+/** What a write that was killed leaves behind, see `writeFileAtomically`. */
+const LEFTOVER = /^(.+)\.[0-9a-f]{12}\.tmp$/;
 
 /** A slice's directory on this machine's disk: what is whole in it, and what is under way. */
 export class SliceDirectory {
   readonly path: string;
-  #verified: z.infer<typeof verifiedSchema> = {};
+  readonly #of: { readonly model: string; readonly revision: string };
+  #verified: z.infer<typeof verifiedSchema>['files'] = {};
   #bootId = '';
 
-  private constructor(path: string) {
+  private constructor(path: string, model: string, revision: string) {
     this.path = path;
+    this.#of = { model, revision };
   }
 
   /** Where its owner's socket lies. */
   static owners(path: string): string {
-    return join(path, OWN, 'owners');
+    return join(path, OWNERS);
   }
 
   /**
@@ -48,11 +60,11 @@ export class SliceDirectory {
    * @throws CalyxError `exists` if it holds something that is not this revision's slice
    */
   static async open(path: string, model: string, revision: string): Promise<SliceDirectory> {
-    const directory = new SliceDirectory(path);
-    await directory.#checkContent(model, revision);
-    directory.#bootId = await bootId();
+    const directory = new SliceDirectory(path, model, revision);
     const verified = verifiedSchema.safeParse(await readJson(join(path, VERIFIED)));
-    directory.#verified = verified.success ? verified.data : {};
+    await directory.#checkContent(verified.data);
+    directory.#bootId = await bootId();
+    directory.#verified = verified.data?.files ?? {};
     return directory;
   }
 
@@ -60,6 +72,27 @@ export class SliceDirectory {
   async parts(): Promise<PartId[]> {
     const names = await readdir(this.path).catch(() => [] as string[]);
     return names.flatMap((name) => partOfFile(name) ?? []);
+  }
+
+  /** True if a file is there under its name, whole or not. */
+  async isShown(name: string): Promise<boolean> {
+    return (await sizeOf(join(this.path, name))) !== undefined;
+  }
+
+  /** Bytes that the disk has already given to a file, shown or under way. */
+  async allocatedBytes(name: string): Promise<number> {
+    for (const path of [name, this.partialName(name)]) {
+      const info = await stat(join(this.path, path)).catch(() => undefined);
+      if (info !== undefined) return info.blocks * 512;
+    }
+    return 0;
+  }
+
+  /** The chunks, by their index, that are expected to be in already; they are verified before they are trusted. */
+  async expectedChunks(name: string, count: number): Promise<readonly number[]> {
+    return (await this.isShown(name))
+      ? Array.from({ length: count }, (_, index) => index)
+      : this.#readJournal(name, count);
   }
 
   /** True if a file is whole, verified and unchanged since. */
@@ -81,15 +114,14 @@ export class SliceDirectory {
     const partial = join(this.path, this.partialName(name));
     try {
       await mkdir(dirname(partial), { recursive: true });
-      const adopted = await this.#adopt(name, partial);
-      const journaled = adopted
-        ? chunks.map((_, index) => index)
-        : await this.#readJournal(name, chunks.length);
+      const expected = await this.expectedChunks(name, chunks.length);
+      // Out of sight, so that its good chunks need not come again and its wrong ones are not read.
+      if (await this.isShown(name)) await rename(join(this.path, name), partial);
       const file = await open(partial, (await sizeOf(partial)) === undefined ? 'w+' : 'r+');
       try {
         await file.truncate(size);
         const good = new Set<number>();
-        for (const index of journaled) {
+        for (const index of expected) {
           const chunk = chunks[index];
           if (chunk === undefined) continue;
           const bytes = Buffer.allocUnsafe(chunk.length);
@@ -110,7 +142,10 @@ export class SliceDirectory {
   /** Remembers that chunks of a file under way are in. */
   async recordChunks(name: string, indexes: readonly number[]): Promise<void> {
     if (indexes.length === 0) return;
-    await appendFile(this.#journal(name), Buffer.from(Uint32Array.from(indexes).buffer));
+    const journal = this.#journal(name);
+    await appendFile(journal, Buffer.from(Uint32Array.from(indexes).buffer)).catch((error: unknown) => {
+      throw fileError(error, 'cannot write', journal);
+    });
   }
 
   /** Writes the literal bytes of a file whose chunks are all in, and shows it under its own name. */
@@ -122,7 +157,7 @@ export class SliceDirectory {
     try {
       const file = await open(partial, 'r+');
       try {
-        for (const { position, bytes } of literals) await file.write(bytes, 0, bytes.byteLength, position);
+        for (const { position, bytes } of literals) await writeFully(file, bytes, position);
       } finally {
         await file.close();
       }
@@ -144,11 +179,18 @@ export class SliceDirectory {
     }
   }
 
-  /** Removes files, and what is under way for files other than `expected`. */
+  /** Removes files, what is under way for files other than `expected`, and what killed writes left. */
   async removeFiles(names: readonly string[], expected: ReadonlySet<string>): Promise<void> {
     for (const name of names) {
       await rm(join(this.path, name), { force: true });
       this.#verified = Object.fromEntries(Object.entries(this.#verified).filter(([known]) => known !== name));
+    }
+    for (const folder of ['', OWN]) {
+      for (const entry of await readdir(join(this.path, folder))) {
+        const name = LEFTOVER.exec(join(folder, entry))?.[1];
+        if (name === VERIFIED || (name !== undefined && expected.has(name)))
+          await rm(join(this.path, folder, entry), { force: true });
+      }
     }
     for (const entry of await readdir(join(this.path, PARTIAL)).catch(() => [] as string[])) {
       const name = entry.replace(/\.journal$/, '').replaceAll('%2F', '/');
@@ -158,7 +200,7 @@ export class SliceDirectory {
 
   /** Writes down what is verified. */
   async saveVerified(): Promise<void> {
-    await this.writeSmall(VERIFIED, Buffer.from(JSON.stringify(this.#verified)));
+    await this.writeSmall(VERIFIED, Buffer.from(JSON.stringify({ ...this.#of, files: this.#verified })));
     if ((await readdir(join(this.path, PARTIAL)).catch(() => ['?'])).length === 0) {
       await rm(join(this.path, PARTIAL), { recursive: true, force: true });
     }
@@ -173,13 +215,6 @@ export class SliceDirectory {
     return join(this.path, `${this.partialName(name)}.journal`);
   }
 
-  /** Takes a file that is shown but not trusted out of sight, so that its good chunks need not come again. */
-  async #adopt(name: string, partial: string): Promise<boolean> {
-    if ((await sizeOf(join(this.path, name))) === undefined) return false;
-    await rename(join(this.path, name), partial);
-    return true;
-  }
-
   async #readJournal(name: string, count: number): Promise<number[]> {
     const bytes = await readFile(this.#journal(name)).catch(() => Buffer.alloc(0));
     const indexes = new Set<number>();
@@ -187,23 +222,26 @@ export class SliceDirectory {
     return [...indexes].filter((index) => index < count).sort((a, b) => a - b);
   }
 
-  async #checkContent(model: string, revision: string): Promise<void> {
+  async #checkContent(begun: z.infer<typeof verifiedSchema> | undefined): Promise<void> {
     const names = await readdir(this.path).catch((error: unknown) => {
       if (systemCode(error) === 'ENOENT') return [] as string[];
       throw fileError(error, 'cannot use', this.path);
     });
     const hint = 'choose an empty directory for --into';
-    const slice = sliceSchema.safeParse(await readJson(join(this.path, SLICE_FILE)));
-    if (slice.success) {
-      const { model: otherModel, revision: otherRevision } = slice.data;
-      if (otherModel === model && otherRevision === revision) return;
+    const finished = sliceSchema.safeParse(await readJson(join(this.path, SLICE_FILE))).data;
+    const { model, revision } = this.#of;
+    for (const other of [finished, begun]) {
+      if (other === undefined || (other.model === model && other.revision === revision)) continue;
       throw new CalyxError(
         'exists',
-        `${this.path} holds a slice of ${otherModel}@${otherRevision}, not of ${model}@${revision}`,
+        `${this.path} holds a slice of ${other.model}@${other.revision}, not of ${model}@${revision}`,
         { hint },
       );
     }
-    if (names.length === 0 || names.includes(OWN)) return;
+    if (names.length === 0 || finished !== undefined || begun !== undefined) return;
+    // Killed before it had written down what it is.
+    const own = names.length === 1 && names[0] === OWN ? await readdir(join(this.path, OWN)) : ['?'];
+    if (own.every((name) => name === 'owners' || LEFTOVER.exec(name)?.[1] === 'verified.json')) return;
     throw new CalyxError('exists', `${this.path} is not empty and holds no slice`, { hint });
   }
 }

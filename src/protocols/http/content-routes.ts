@@ -2,21 +2,17 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { parseDigest, type Digest } from '../../core/digest.js';
 import { CalyxError, isCalyxError } from '../../core/errors.js';
 import { sliceSegments, treeFile, walkTree, type Directory, type TreeFile } from '../../catalog/file-tree.js';
-import type { ByteSource } from '../../storage/byte-source.js';
 import { matchesIfRange, namesTag, parseRange } from './range.js';
-import { sendSegments } from './send-segments.js';
+import { sendSegments, type SendOptions } from './send-segments.js';
 
 /** What the content routes serve. */
-export interface Content {
+export interface Content extends SendOptions {
   /** The bytes of a manifest; rejects with `not-found`. */
   manifestBytes(digest: Digest): Promise<Uint8Array>;
   /** The size of a blob, or undefined. */
   blobSize(blob: Digest): Promise<number | undefined>;
-  readonly source: ByteSource;
   /** The views. */
   readonly tree: Directory;
-  /** Called with the number of blob bytes that were sent. */
-  readonly onBlobBytesSent: (bytes: number) => void;
   /** Called when an answer had to be cut off. */
   readonly onCutOff: (url: string, error: unknown) => void;
 }
@@ -120,12 +116,7 @@ async function send(
     return;
   }
   try {
-    await sendSegments(
-      response,
-      sliceSegments(file, offset, length),
-      content.source,
-      content.onBlobBytesSent,
-    );
+    await sendSegments(response, sliceSegments(file, offset, length), content);
   } catch (error) {
     if (!isCalyxError(error, 'aborted')) content.onCutOff(request.url, error);
   }

@@ -98,7 +98,7 @@ describe('checkListenAddress', () => {
     ['::ffff:0.0.0.0'],
     [''],
   ])('%j needs --insecure', (host) => {
-    expect(() => checkListenAddress(host, false)).toThrow(refusal as Error);
+    expect(() => checkListenAddress(host, false)).toThrow(refusal);
     expect(() => checkListenAddress(host, true)).not.toThrow();
   });
 });

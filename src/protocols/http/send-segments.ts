@@ -1,96 +1,144 @@
 import type { ServerResponse } from 'node:http';
 import { CalyxError } from '../../core/errors.js';
 import type { Segment } from '../../catalog/file-tree.js';
-import type { ByteSource } from '../../storage/byte-source.js';
-
-/** Bytes read and written at a time: large enough that the cost per piece vanishes, small enough for many clients. */
-const PIECE_BYTES = 1024 * 1024;
-
-/** Pieces of one answer in memory: one is read while others are on their way to the kernel. */
-const PIECES_IN_FLIGHT = 3;
+import type { ByteSource, Lease } from '../../storage/byte-source.js';
+import type { FairShare } from './fair-share.js';
 
 /** A client that takes nothing for so long is gone. */
 const STALL_MS = 60_000;
 
+/** Options of {@link sendSegments}. */
+export interface SendOptions {
+  readonly source: ByteSource;
+  /** Shared by all answers of a server. */
+  readonly share: FairShare;
+  /** Called with the number of blob bytes that the kernel took. */
+  readonly onSent: (blobBytes: number) => void;
+}
+
 /**
  * Writes the bytes of `segments` as the body of an answer whose header has been written, with back-pressure. Buffers go from the
  * source to the socket without a copy. If a read fails, the connection is cut, so that a short answer is never taken for
- * a whole one.
+ * a whole one. Resolves when the kernel has taken all of it.
  *
- * @param onSent called with the number of blob bytes that the kernel took
  * @throws the read's error, or CalyxError `aborted` if the client went away
  */
 export async function sendSegments(
   response: ServerResponse,
   segments: Iterable<Segment>,
-  source: ByteSource,
-  onSent: (blobBytes: number) => void,
+  options: SendOptions,
 ): Promise<void> {
+  const { socket } = response.req;
   const gone = new AbortController();
-  response.once('close', () => gone.abort(new CalyxError('aborted', 'the client closed the connection')));
-  response.setTimeout(STALL_MS, () => response.destroy());
-  const window = new Window(PIECES_IN_FLIGHT, gone.signal);
+  const onClose = (): void => gone.abort(new CalyxError('aborted', 'the client closed the connection'));
+  if (socket.destroyed) onClose();
+  socket.once('close', onClose);
   try {
-    for (const piece of pieces(segments)) {
-      await window.enter();
-      if ('literal' in piece) {
-        response.write(piece.literal, () => window.leave());
-        continue;
-      }
-      const lease = await source.read(piece.blob, piece.offset, piece.length, { signal: gone.signal });
-      let open = lease.parts.length;
-      for (const part of lease.parts) {
-        response.write(part, (error) => {
-          if (error === null || error === undefined) onSent(part.byteLength);
-          open -= 1;
-          if (open > 0) return;
-          lease.release();
-          window.leave();
-        });
-      }
-    }
-    response.end();
+    await inTurn(response, gone.signal);
+    response.setTimeout(STALL_MS, () => response.destroy());
+    await options.share.during(() => writeAll(response, segments, options, gone.signal));
   } catch (error) {
     response.destroy();
     throw error;
+  } finally {
+    socket.off('close', onClose);
   }
 }
 
-function* pieces(segments: Iterable<Segment>): Generator<Segment> {
+/** Answers to requests that came in one go are written one after the other; those that wait hold no buffers. */
+function inTurn(response: ServerResponse, gone: AbortSignal): Promise<void> | undefined {
+  gone.throwIfAborted();
+  if (response.socket !== null) return undefined;
+  return new Promise((resolve, reject) => {
+    response.once('socket', () => resolve());
+    gone.addEventListener('abort', () => reject(gone.reason as Error), { once: true });
+  });
+}
+
+async function writeAll(
+  response: ServerResponse,
+  segments: Iterable<Segment>,
+  { source, share, onSent }: SendOptions,
+  gone: AbortSignal,
+): Promise<void> {
+  const window = new Window(gone);
+  for (const piece of pieces(segments, share)) {
+    await window.below(share.piecesInFlight);
+    if ('literal' in piece) {
+      const leave = window.enter();
+      response.write(piece.literal, leave);
+      continue;
+    }
+    const lease = await source.read(piece.blob, piece.offset, piece.length, { signal: gone });
+    const leave = window.enter(lease);
+    let open = lease.parts.length;
+    for (const part of lease.parts) {
+      response.write(part, (error) => {
+        if (error === null || error === undefined) onSent(part.byteLength);
+        open -= 1;
+        if (open === 0) leave();
+      });
+    }
+  }
+  response.end();
+  await window.below(1);
+}
+
+function* pieces(segments: Iterable<Segment>, share: FairShare): Generator<Segment> {
   for (const segment of segments) {
     if ('literal' in segment) {
       yield segment;
       continue;
     }
     const { blob, offset, length } = segment;
-    for (let done = 0; done < length; done += PIECE_BYTES) {
-      yield { blob, offset: offset + done, length: Math.min(PIECE_BYTES, length - done) };
+    for (let done = 0; done < length;) {
+      const bytes = Math.min(share.pieceBytes, length - done);
+      yield { blob, offset: offset + done, length: bytes };
+      done += bytes;
     }
   }
 }
 
-/** Lets a bounded number in at a time. */
+/** The pieces that are on their way to the kernel. When the client is gone, their buffers come back at once. */
 class Window {
-  #free: number;
-  readonly #signal: AbortSignal;
+  readonly #gone: AbortSignal;
+  readonly #inside = new Set<Lease>();
+  #count = 0;
   #wake: (() => void) | undefined;
 
-  constructor(size: number, signal: AbortSignal) {
-    this.#free = size;
-    this.#signal = signal;
-    signal.addEventListener('abort', () => this.#wake?.(), { once: true });
+  constructor(gone: AbortSignal) {
+    this.#gone = gone;
+    gone.addEventListener(
+      'abort',
+      () => {
+        // Whoever was not written yet may never be told so by its callback.
+        for (const lease of this.#inside) lease.release();
+        this.#inside.clear();
+        this.#wake?.();
+      },
+      { once: true },
+    );
   }
 
-  async enter(): Promise<void> {
-    this.#signal.throwIfAborted();
-    if (this.#free === 0) await new Promise<void>((resolve) => (this.#wake = resolve));
-    this.#signal.throwIfAborted();
-    this.#free -= 1;
+  /** Waits until fewer than `limit` are inside; rejects when the client is gone. */
+  async below(limit: number): Promise<void> {
+    this.#gone.throwIfAborted();
+    while (this.#count >= limit) {
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+      this.#gone.throwIfAborted();
+    }
   }
 
-  leave(): void {
-    this.#free += 1;
-    this.#wake?.();
-    this.#wake = undefined;
+  /** Lets one in; what it returns lets it out and gives its buffer back. */
+  enter(lease?: Lease): () => void {
+    if (this.#gone.aborted) lease?.release();
+    this.#gone.throwIfAborted();
+    this.#count += 1;
+    if (lease !== undefined) this.#inside.add(lease);
+    return () => {
+      this.#count -= 1;
+      if (lease !== undefined && this.#inside.delete(lease)) lease.release();
+      this.#wake?.();
+    };
   }
 }
