@@ -28,12 +28,12 @@ export function headTensor(config: DecoderConfig): string {
   return config.tiedHead ? EMBEDDING : HEAD;
 }
 
-const ELEMENT_TYPES: Readonly<Record<string, ElementType>> = {
-  BF16: ElementType.bfloat16,
-  F16: ElementType.float16,
-  F32: ElementType.float32,
-};
-const BITS: Readonly<Record<string, number>> = { BF16: 16, F16: 16, F32: 32 };
+/** The dtypes that the engine takes, with their name in ONNX and their bytes. A Map: a dtype is a stranger's word. */
+const DTYPES: ReadonlyMap<string, { readonly type: ElementType; readonly bytes: number }> = new Map([
+  ['BF16', { type: ElementType.bfloat16, bytes: 2 }],
+  ['F16', { type: ElementType.float16, bytes: 2 }],
+  ['F32', { type: ElementType.float32, bytes: 4 }],
+]);
 
 /** Constants that old checkpoints store and that are computed instead. */
 const COMPUTED = /\.rotary_emb\.inv_freq$/;
@@ -69,7 +69,7 @@ export class StageWeights {
   }
 
   elementType(name: string): ElementType {
-    return ELEMENT_TYPES[this.get(name).dtype] ?? ElementType.float32;
+    return DTYPES.get(this.get(name).dtype)?.type ?? ElementType.float32;
   }
 
   /** Bytes of all picked weights in their files. */
@@ -120,8 +120,8 @@ function checkTensor(tensor: TensorLocation, shape: readonly number[]): TensorLo
     new CalyxError('invalid-model', `${tensor.file}: tensor ${tensor.name} ${what}`, {
       hint: 'config.json and the weights must be of the same model and revision',
     });
-  const bits = BITS[tensor.dtype];
-  if (bits === undefined) {
+  const dtype = DTYPES.get(tensor.dtype);
+  if (dtype === undefined) {
     throw new CalyxError(
       'unsupported',
       `${tensor.file}: tensor ${tensor.name} has the dtype ${tensor.dtype}; the embedded engine runs BF16, F16 and F32`,
@@ -132,7 +132,7 @@ function checkTensor(tensor: TensorLocation, shape: readonly number[]): TensorLo
     throw wrong(
       `has the shape [${tensor.shape.join(', ')}] where config.json asks for [${shape.join(', ')}]`,
     );
-  const bytes = (shape.reduce((product, size) => product * size, 1) * bits) / 8;
+  const bytes = shape.reduce((product, size) => product * size, dtype.bytes);
   if (tensor.length !== bytes) throw wrong(`has ${tensor.length} bytes where its shape needs ${bytes}`);
   parseFilePath(tensor.file);
   return tensor;
