@@ -1,17 +1,23 @@
 import { CalyxError, fileError, isCalyxError } from '../../core/errors.js';
 import { formatModelName } from '../../core/names.js';
-import { formatSize } from '../../core/units.js';
 import { acquireOwnership } from '../../storage/files/ownership.js';
 import { partFile, type PartId } from '../../weights/parts.js';
 import type { TreeFile } from '../file-tree.js';
 import { checkParts, sortParts } from '../slice-spec.js';
 import { sliceFiles, type Revision } from '../slice.js';
 import type { TransferRunner } from './run-transfers.js';
-import { RECORD_BYTES_PER_FILE, SliceDirectory } from './slice-directory.js';
+import { SliceDirectory } from './slice-directory.js';
 import { copyChunk } from './copy-chunk.js';
-import { checkSpace } from './disk-space.js';
+import { checkBudget, checkSpace } from './disk-space.js';
 import { SliceProgress } from './slice-progress.js';
-import { placedChunks, planChunks, type ChunkAt, type ChunkPlan, type FilePlan } from './slice-plan.js';
+import {
+  chunksAt,
+  placedChunks,
+  planChunks,
+  type ChunkAt,
+  type ChunkPlan,
+  type FilePlan,
+} from './slice-plan.js';
 import { transferBytes } from './transfer.js';
 
 /** Options of {@link fetchSlice}. */
@@ -85,7 +91,7 @@ class Fetch {
   /** What a run would do. Looks at the disk, changes nothing. */
   async plan(): Promise<FetchResult> {
     const { wanted, files, missing } = await this.#compare();
-    this.#checkBudget(files);
+    checkBudget(files, this.#options.budgetBytes, this.#options.into);
     const { transfers } = planChunks(
       missing.flatMap(chunksAt),
       chunksOf(files.filter((file) => !missing.includes(file))),
@@ -103,7 +109,7 @@ class Fetch {
 
   async run(): Promise<FetchResult> {
     const { wanted, files, missing } = await this.#compare();
-    this.#checkBudget(files);
+    checkBudget(files, this.#options.budgetBytes, this.#options.into);
     await checkSpace(this.#options.into, bytesOf(missing));
     const literal = files.filter(({ chunks }) => chunks.length === 0);
     await this.#drop(files);
@@ -141,22 +147,6 @@ class Fetch {
         missing.push(plan);
     }
     return { wanted, files, missing };
-  }
-
-  #checkBudget(files: readonly FilePlan[]): void {
-    const { budgetBytes = Infinity, into } = this.#options;
-    const needed =
-      bytesOf(files) +
-      files.length * RECORD_BYTES_PER_FILE +
-      files.reduce((sum, { chunks }) => sum + 4 * chunks.length, 0);
-    if (needed <= budgetBytes) return;
-    throw new CalyxError(
-      'over-budget',
-      `${into} would take ${formatSize(needed)} (${needed} bytes), more than the budget of ${formatSize(budgetBytes)}`,
-      {
-        hint: 'take fewer blocks, drop some (--drop A:B), or raise --budget',
-      },
-    );
   }
 
   /** Files leave the index first, so that it never lists what is not there. */
@@ -248,10 +238,6 @@ class Fetch {
       cause: error,
     });
   }
-}
-
-function chunksAt({ name, chunks }: FilePlan): ChunkAt[] {
-  return chunks.map((chunk) => ({ ...chunk, file: name }));
 }
 
 function* chunksOf(files: readonly FilePlan[]): Generator<ChunkAt> {
