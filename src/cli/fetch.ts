@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { fetchModel, type FetchedModel } from '../app/fetch/fetch-model.js';
+import { isLocalModel, planLocal, type LocalPlan } from '../app/fetch/plan-local.js';
 import { partsOfRange } from '../catalog/slice-spec.js';
 import { parseBlockRange } from '../core/block-range.js';
 import { CalyxError } from '../core/errors.js';
@@ -18,7 +19,7 @@ interface FetchCommandOptions extends CommonOptions {
   readonly dropEmbed?: boolean;
   readonly dropHead?: boolean;
   readonly store?: string;
-  readonly into: string;
+  readonly into?: string;
   readonly budget?: string;
   readonly dryRun?: boolean;
 }
@@ -28,7 +29,7 @@ export function fetchCommand(program: Command): void {
   program
     .command('fetch')
     .description('write a slice of a model to this disk: exactly the blocks asked for, verified')
-    .argument('<model>', 'ORG/NAME[@REVISION]')
+    .argument('<model>', 'ORG/NAME[@REVISION]; with --dry-run also a model directory: ./DIR, ../DIR or /DIR')
     .option('--blocks <a:b>', 'the blocks from A up to, and without, B')
     .option('--embed', 'with the embeddings')
     .option('--head', 'with the final norm and the output head')
@@ -39,7 +40,7 @@ export function fetchCommand(program: Command): void {
       '--store <urls>',
       'addresses of stores, separated by commas (default: CALYX_STORE, or this machine)',
     )
-    .requiredOption('--into <directory>', "the slice's directory")
+    .option('--into <directory>', "the slice's directory; needed unless a model directory is only planned")
     .option('--budget <size>', 'the most that the directory may take: 500MB, 64GiB, ...')
     .option('--dry-run', 'only say what would be fetched')
     .option('--json', 'print the result as JSON')
@@ -47,11 +48,18 @@ export function fetchCommand(program: Command): void {
     .action((model: string, options: FetchCommandOptions) =>
       runCommand(options, async (signal) => {
         checkAsked(options);
+        if (isLocalModel(model)) {
+          const plan = await planDirectory(model, options);
+          if (options.json === true) printJson(localToJson(model, plan, options));
+          else printLocal(model, plan);
+          return 0;
+        }
+        const into = requireInto(options);
         const bar = progressBar('fetching');
         const fetched = await fetchModel({
           spec: parseModelSpec(model),
           stores: storeUrls(options.store),
-          into: options.into,
+          into,
           add: (count) => selectParts(options.blocks, options.embed, options.head, count),
           drop: (count) => selectParts(options.drop, options.dropEmbed, options.dropHead, count),
           ...(options.budget === undefined ? {} : { budgetBytes: parseSize(options.budget) }),
@@ -61,7 +69,7 @@ export function fetchCommand(program: Command): void {
           onBytes: (bytes) => bar.add(bytes),
         }).finally(() => bar.stop());
         if (options.json === true) printJson(toJson(fetched, options));
-        else printResult(fetched, options);
+        else printResult(fetched, into, options);
         return 0;
       }),
     );
@@ -74,6 +82,38 @@ function checkAsked(options: FetchCommandOptions): void {
   if ([blocks, embed, head, drop, dropEmbed, dropHead].some((option) => option !== undefined)) return;
   throw new CalyxError('usage', 'nothing to fetch was named', {
     hint: 'say which blocks: --blocks 0:4, and --embed or --head if needed',
+  });
+}
+
+function requireInto({ into }: FetchCommandOptions): string {
+  if (into !== undefined) return into;
+  throw new CalyxError('usage', 'where to write the slice was not said', {
+    hint: 'name its directory: --into DIRECTORY',
+  });
+}
+
+/** A plan for blocks of a model directory of this disk; fetching itself is from stores only. */
+async function planDirectory(directory: string, options: FetchCommandOptions): Promise<LocalPlan> {
+  const { blocks, embed, head, drop, dropEmbed, dropHead, into, budget, dryRun } = options;
+  if (dryRun !== true) {
+    throw new CalyxError(
+      'usage',
+      `${directory} is a directory of this disk, and blocks are fetched from a store`,
+      {
+        hint: `publish it first: calyx add ${directory} --name ORG/NAME; or only plan it with --dry-run`,
+      },
+    );
+  }
+  if ([drop, dropEmbed, dropHead, options.store].some((option) => option !== undefined)) {
+    throw new CalyxError('usage', 'a plan for a model directory knows neither a store nor what to drop', {
+      hint: 'leave out --store, --drop, --drop-embed and --drop-head',
+    });
+  }
+  return planLocal({
+    directory,
+    add: (count) => selectParts(blocks, embed, head, count),
+    ...(into === undefined ? {} : { into }),
+    ...(budget === undefined ? {} : { budgetBytes: parseSize(budget) }),
   });
 }
 
@@ -114,17 +154,28 @@ function toJson(fetched: FetchedModel, options: FetchCommandOptions): unknown {
   };
 }
 
-function printResult(fetched: FetchedModel, options: FetchCommandOptions): void {
+function printResult(fetched: FetchedModel, into: string, options: FetchCommandOptions): void {
   const { model, revision, bytesNeeded, bytesFetched, bytesOnDisk, chunks, retries, seconds } = fetched;
   const name = `${model}@${revision.revision}`;
   if (options.dryRun === true) {
     print(
-      `${name}: would fetch ${formatSize(bytesFetched)} (${plural(chunks, 'chunk')}) of ${formatSize(bytesNeeded)} needed; ${options.into} would take ${formatSize(bytesOnDisk)}, a budget of at least ${fetched.budgetNeeded} bytes`,
+      `${name}: would fetch ${formatSize(bytesFetched)} (${plural(chunks, 'chunk')}) of ${formatSize(bytesNeeded)} needed; ${into} would take ${formatSize(bytesOnDisk)}, a budget of at least ${fetched.budgetNeeded} bytes`,
     );
     return;
   }
   const again = retries > 0 ? `, ${retries} retries` : '';
   print(
-    `${name}: fetched ${formatSize(bytesFetched)} (${plural(chunks, 'chunk')}${again}) in ${formatSeconds(seconds)}; ${options.into} takes ${formatSize(bytesOnDisk)}`,
+    `${name}: fetched ${formatSize(bytesFetched)} (${plural(chunks, 'chunk')}${again}) in ${formatSeconds(seconds)}; ${into} takes ${formatSize(bytesOnDisk)}`,
+  );
+}
+
+function localToJson(directory: string, plan: LocalPlan, options: FetchCommandOptions): unknown {
+  const { blocks = null, embed = false, head = false } = options;
+  return { model: directory, revision: null, blocks, embed, head, ...plan, retries: 0, dryRun: true };
+}
+
+function printLocal(directory: string, { bytesFetched, chunks, bytesOnDisk }: LocalPlan): void {
+  print(
+    `${directory}: once published, a fetch would take ${formatSize(bytesFetched)} (${plural(chunks, 'chunk')}), or less if some have equal content; the slice would take ${formatSize(bytesOnDisk)}`,
   );
 }

@@ -1,5 +1,5 @@
 import type { Digest } from '../../core/digest.js';
-import { transferBytes, type Transfer } from '../../catalog/fetch/transfer.js';
+import { TRANSFER_BYTES, transferBytes, type Transfer } from '../../catalog/fetch/transfer.js';
 import { BufferPool } from '../../storage/buffer-pool.js';
 import type { ByteSource } from '../../storage/byte-source.js';
 import { FailoverLayer } from '../../storage/layers/failover.js';
@@ -21,25 +21,31 @@ export interface SourceConfig {
 /** Defaults of {@link SourceConfig}. */
 export const SOURCE_DEFAULTS = { deadlineMs: 30_000, stallMs: 15_000 } as const;
 
-/** Buffers of one stack; with two threads far below what a node may take. */
-const POOL_BYTES = 40 * 1024 * 1024;
-
 /** A source for given transfers, with its counters. */
 export interface SourceStack {
   readonly source: ByteSource;
   readonly counters: { readonly retries: number; readonly bytesReceived: number };
 }
 
-/** HTTP -> meter -> verify for each store, then failover between them, then retries. */
-export function createSourceStack(config: SourceConfig, transfers: readonly Transfer[]): SourceStack {
-  const pool = new BufferPool({ budgetBytes: POOL_BYTES });
+/**
+ * HTTP -> meter -> verify for each store, then failover between them, then retries.
+ *
+ * @param parallel how many of the transfers are read at the same time: there are buffers for as many
+ */
+export function createSourceStack(
+  config: SourceConfig,
+  transfers: readonly Transfer[],
+  parallel: number,
+): SourceStack {
+  const pool = new BufferPool({ budgetBytes: parallel * TRANSFER_BYTES });
   const chunks = chunkLookup(transfers);
   let retries = 0;
   const onFailure = (): void => {
     retries += 1;
   };
   const meters = config.urls.map(
-    (url) => new MeterLayer(new HttpSource(new URL(url), pool, { stallMs: config.stallMs })),
+    (url) =>
+      new MeterLayer(new HttpSource(new URL(url), pool, { stallMs: config.stallMs, connections: parallel })),
   );
   const failover = new FailoverLayer(
     meters.map((meter) => new VerifyLayer(meter, chunks)),

@@ -13,6 +13,12 @@ const THREADS_FROM_BYTES = 32 * 1024 * 1024;
 /** More threads than this do not make a fetch faster; each takes some memory. */
 const MAX_THREADS = 4;
 
+/** Transfers at the same time, on all threads together; each takes a buffer, so that memory does not grow with the cores. */
+const PARALLEL = 8;
+
+/** On one thread; a small amount needs no more. */
+const PARALLEL_HERE = 4;
+
 /** Fetches transfers into a directory: small amounts on this thread, large ones on several. */
 export class Transfers implements TransferRunner {
   retries = 0;
@@ -39,9 +45,15 @@ export class Transfers implements TransferRunner {
   }
 
   async #runHere(transfers: readonly Transfer[], onDone: OnTransferDone, signal: AbortSignal): Promise<void> {
-    const { source, counters } = createSourceStack(this.#config, transfers);
+    const { source, counters } = createSourceStack(this.#config, transfers, PARALLEL_HERE);
     try {
-      await runTransfers(transfers, { directory: this.#directory, source, onDone, signal });
+      await runTransfers(transfers, {
+        directory: this.#directory,
+        source,
+        parallel: PARALLEL_HERE,
+        onDone,
+        signal,
+      });
     } finally {
       this.retries += counters.retries;
       this.bytesReceived += counters.bytesReceived;
@@ -61,7 +73,8 @@ export class Transfers implements TransferRunner {
     const runs = Array.from({ length: threads }, async (_, thread) => {
       const own = transfers.filter((_transfer, index) => index % threads === thread);
       try {
-        await this.#runInThread(own, (index) => onDone(index * threads + thread), either);
+        const parallel = Math.ceil(PARALLEL / threads);
+        await this.#runInThread(own, parallel, (index) => onDone(index * threads + thread), either);
       } catch (error) {
         // The first failure ends the other threads too; they then fail with the same reason.
         failure.abort(error);
@@ -73,8 +86,18 @@ export class Transfers implements TransferRunner {
     if (failed !== undefined) throw failed.reason;
   }
 
-  #runInThread(transfers: readonly Transfer[], onDone: OnTransferDone, signal: AbortSignal): Promise<void> {
-    const data: TransferWorkerData = { directory: this.#directory, config: this.#config, transfers };
+  #runInThread(
+    transfers: readonly Transfer[],
+    parallel: number,
+    onDone: OnTransferDone,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const data: TransferWorkerData = {
+      directory: this.#directory,
+      config: this.#config,
+      transfers,
+      parallel,
+    };
     const worker = new Worker(new URL('./transfer-worker.js', import.meta.url), { workerData: data });
     this.#workers.add(worker);
     return new Promise((resolve, reject) => {

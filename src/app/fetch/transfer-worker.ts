@@ -9,6 +9,8 @@ export interface TransferWorkerData {
   readonly directory: string;
   readonly config: SourceConfig;
   readonly transfers: readonly Transfer[];
+  /** Transfers at the same time. */
+  readonly parallel: number;
 }
 
 /** What the worker tells. */
@@ -29,14 +31,15 @@ export interface WorkerError {
 }
 
 /** The entry of a worker thread that fetches transfers. */
-async function main({ directory, config, transfers }: TransferWorkerData): Promise<void> {
-  const { source, counters } = createSourceStack(config, transfers);
+async function main({ directory, config, transfers, parallel }: TransferWorkerData): Promise<void> {
+  const { source, counters } = createSourceStack(config, transfers, parallel);
   const send = (message: TransferWorkerMessage): void => parentPort?.postMessage(message);
   let error: WorkerError | undefined;
   try {
     await runTransfers(transfers, {
       directory,
       source,
+      parallel,
       onDone: (index) => send({ kind: 'done', index }),
       signal: new AbortController().signal,
     });

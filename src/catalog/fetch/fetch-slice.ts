@@ -12,7 +12,14 @@ import { SliceDirectory } from './slice-directory.js';
 import { copyChunk } from './copy-chunk.js';
 import { checkSpace } from './disk-space.js';
 import { SliceProgress } from './slice-progress.js';
-import { placedChunks, planChunks, type ChunkAt, type ChunkPlan, type FilePlan } from './slice-plan.js';
+import {
+  chunksAt,
+  placedChunks,
+  planChunks,
+  type ChunkAt,
+  type ChunkPlan,
+  type FilePlan,
+} from './slice-plan.js';
 import { transferBytes } from './transfer.js';
 
 /** Options of {@link fetchSlice}. */
@@ -258,10 +265,6 @@ class Fetch {
       cause: error,
     });
   }
-}
-
-function chunksAt({ name, chunks }: FilePlan): ChunkAt[] {
-  return chunks.map((chunk) => ({ ...chunk, file: name }));
 }
 
 function* chunksOf(files: readonly FilePlan[]): Generator<ChunkAt> {

@@ -56,6 +56,11 @@ export interface ChunkAt extends PlacedChunk {
   readonly file: string;
 }
 
+/** The chunks of a file, with the file's name. */
+export function chunksAt({ name, chunks }: FilePlan): ChunkAt[] {
+  return chunks.map((chunk) => ({ ...chunk, file: name }));
+}
+
 /**
  * Plans how missing chunks come in: content that is on the disk is copied, content that several places need is fetched once, and
  * neighbours are fetched together.

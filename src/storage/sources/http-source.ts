@@ -1,9 +1,11 @@
-import { Pool, errors } from 'undici';
+import type { Pool } from 'undici';
 import { checkRange } from '../../core/byte-range.js';
 import type { Digest } from '../../core/digest.js';
-import { CalyxError, errorMessage, isCalyxError, type ErrorCode } from '../../core/errors.js';
+import { CalyxError, errorMessage, isCalyxError, systemCode, type ErrorCode } from '../../core/errors.js';
 import type { BufferPool } from '../buffer-pool.js';
 import { staticLease, type ByteSource, type Lease, type ReadOptions } from '../byte-source.js';
+import { RangeClient } from './range-client.js';
+import { StalledError } from './range-connection.js';
 
 /** Options of {@link HttpSource}. */
 export interface HttpSourceOptions {
@@ -15,11 +17,22 @@ export interface HttpSourceOptions {
 
 const DEFAULTS = { stallMs: 15_000, connections: 8 } as const;
 
+const UNDICI_TIMEOUTS = new Set([
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+]);
+
 /** Reads blobs from a store (or a peer) by HTTP range requests (RFC 9110, section 14). */
 export class HttpSource implements ByteSource {
   readonly name: string;
   readonly #pool: BufferPool;
-  readonly #http: Pool;
+  readonly #origin: string;
+  readonly #connections: number;
+  /** Undefined for `https:`, and once the server has answered in a form that only a full HTTP client understands. */
+  #ranges: RangeClient | undefined;
+  #general: Promise<Pool> | undefined;
+  #closed = false;
   readonly #basePath: string;
   readonly #stallMs: number;
 
@@ -33,12 +46,10 @@ export class HttpSource implements ByteSource {
     // Not the whole URL: the name stands in logs, and a URL may hold a password.
     this.name = url.origin + this.#basePath;
     this.#pool = pool;
-    this.#http = new Pool(url.origin, {
-      connections: options.connections ?? DEFAULTS.connections,
-      connectTimeout: this.#stallMs,
-      headersTimeout: this.#stallMs,
-      bodyTimeout: this.#stallMs,
-    });
+    this.#origin = url.origin;
+    this.#connections = options.connections ?? DEFAULTS.connections;
+    if (url.protocol === 'http:')
+      this.#ranges = new RangeClient(url, { stallMs: this.#stallMs, connections: this.#connections });
   }
 
   async read(blob: Digest, offset: number, length: number, { signal }: ReadOptions = {}): Promise<Lease> {
@@ -58,7 +69,9 @@ export class HttpSource implements ByteSource {
   }
 
   async close(): Promise<void> {
-    await this.#http.destroy();
+    this.#closed = true;
+    this.#ranges?.close();
+    await (await this.#general)?.destroy();
   }
 
   async #fill(
@@ -67,16 +80,61 @@ export class HttpSource implements ByteSource {
     offset: number,
     signal: AbortSignal | undefined,
   ): Promise<void> {
+    const path = `${this.#basePath}/v1/blobs/${blob}`;
+    const done =
+      (await this.#fillDirectly(buffer, path, blob, offset, signal)) ??
+      (await this.#fillByGeneralClient(buffer, path, blob, offset, signal));
+    if (done < buffer.byteLength) {
+      throw new CalyxError(
+        'unavailable',
+        `${this.name} sent ${done} of ${buffer.byteLength} bytes of the blob ${blob}`,
+      );
+    }
+  }
+
+  /** Receives the bytes without a copy. Resolves with their number, or with undefined if this server needs the other client. */
+  async #fillDirectly(
+    buffer: Uint8Array,
+    path: string,
+    blob: Digest,
+    offset: number,
+    signal: AbortSignal | undefined,
+  ): Promise<number | undefined> {
+    const client = this.#ranges;
+    const answer = await client?.get(path, offset, buffer, signal);
+    if (answer === undefined) return undefined;
+    const { head, received, contentLength } = answer;
     const end = offset + buffer.byteLength;
-    const answer = await this.#http.request({
+    this.#checkAnswer(head.status, head.headers.get('content-range'), blob, offset, end);
+    if (contentLength === undefined) {
+      // For example a proxy on the way that sends chunks (RFC 9112, section 7.1).
+      client?.close();
+      this.#ranges = undefined;
+      return undefined;
+    }
+    if (contentLength > buffer.byteLength) throw this.#wrong(blob, 'it sent more bytes than asked for');
+    return received;
+  }
+
+  async #fillByGeneralClient(
+    buffer: Uint8Array,
+    path: string,
+    blob: Digest,
+    offset: number,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
+    if (this.#closed) throw new CalyxError('unavailable', `${this.name} is closed`);
+    const end = offset + buffer.byteLength;
+    const client = await this.#generalClient();
+    const answer = await client.request({
       method: 'GET',
-      path: `${this.#basePath}/v1/blobs/${blob}`,
+      path,
       headers: { range: `bytes=${offset}-${end - 1}` },
       signal: signal ?? null,
     });
     let done = 0;
     try {
-      this.#checkAnswer(answer.statusCode, answer.headers, blob, offset, end);
+      this.#checkAnswer(answer.statusCode, answer.headers['content-range'], blob, offset, end);
       for await (const piece of answer.body as AsyncIterable<Uint8Array>) {
         if (done + piece.byteLength > buffer.byteLength)
           throw this.#wrong(blob, 'it sent more bytes than asked for');
@@ -88,17 +146,26 @@ export class HttpSource implements ByteSource {
       answer.body.on('error', () => undefined).destroy();
       throw error;
     }
-    if (done < buffer.byteLength) {
-      throw new CalyxError(
-        'unavailable',
-        `${this.name} sent ${done} of ${buffer.byteLength} bytes of the blob ${blob}`,
-      );
-    }
+    return done;
+  }
+
+  /** The client that speaks all of HTTP. Loaded when it is needed: it takes longer to load than a small fetch takes. */
+  #generalClient(): Promise<Pool> {
+    this.#general ??= import('undici').then(
+      ({ Pool: HttpPool }) =>
+        new HttpPool(this.#origin, {
+          connections: this.#connections,
+          connectTimeout: this.#stallMs,
+          headersTimeout: this.#stallMs,
+          bodyTimeout: this.#stallMs,
+        }),
+    );
+    return this.#general;
   }
 
   #checkAnswer(
     status: number,
-    headers: Record<string, string | string[] | undefined>,
+    range: string | string[] | undefined,
     blob: Digest,
     offset: number,
     end: number,
@@ -108,7 +175,6 @@ export class HttpSource implements ByteSource {
       const reason = code === 'not-found' ? 'does not have the blob' : `answered ${status} for the blob`;
       throw new CalyxError(code, `${this.name} ${reason} ${blob}`);
     }
-    const range = headers['content-range'];
     const wanted = `bytes ${offset}-${end - 1}/`;
     if (typeof range !== 'string' || !range.startsWith(wanted)) {
       throw this.#wrong(blob, `it answered with the range '${String(range)}' instead of '${wanted}...'`);
@@ -121,10 +187,7 @@ export class HttpSource implements ByteSource {
 
   #explain(error: unknown, blob: Digest): CalyxError {
     if (isCalyxError(error)) return error;
-    const stalled =
-      error instanceof errors.ConnectTimeoutError ||
-      error instanceof errors.HeadersTimeoutError ||
-      error instanceof errors.BodyTimeoutError;
+    const stalled = error instanceof StalledError || UNDICI_TIMEOUTS.has(systemCode(error) ?? '');
     const code: ErrorCode = stalled ? 'timeout' : 'unavailable';
     const reason = stalled ? `sent nothing for ${this.#stallMs / 1000} s` : `failed (${errorMessage(error)})`;
     return new CalyxError(code, `${this.name} ${reason} while the blob ${blob} was read`, {
