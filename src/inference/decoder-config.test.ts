@@ -45,7 +45,12 @@ describe('parseDecoderConfig', () => {
   });
 
   it('takes the older and the newer form of the rotary embedding', () => {
-    const llama3 = { factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 64 };
+    const llama3 = {
+      factor: 8,
+      low_freq_factor: 1,
+      high_freq_factor: 4,
+      original_max_position_embeddings: 64,
+    };
     const expected = {
       theta: 500_000,
       scaling: { type: 'llama3', factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositions: 64 },
@@ -63,10 +68,9 @@ describe('parseDecoderConfig', () => {
   it('places windows as the Qwen models do', () => {
     const sliding = { use_sliding_window: true, sliding_window: 7 };
     expect(parse({ ...qwen2, ...sliding, max_window_layers: 1 }).windows).toEqual([null, 7]);
-    expect(parse({ ...qwen3, ...sliding, layer_types: ['sliding_attention', 'full_attention'] }).windows).toEqual([
-      7,
-      null,
-    ]);
+    expect(
+      parse({ ...qwen3, ...sliding, layer_types: ['sliding_attention', 'full_attention'] }).windows,
+    ).toEqual([7, null]);
     expect(parse({ ...qwen2, sliding_window: 7, max_window_layers: 0 }).windows).toEqual([null, null]);
   });
 

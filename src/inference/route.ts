@@ -29,17 +29,35 @@ export interface RouteTarget {
  */
 export function findRoute<S extends AdvertisedStage>(stages: readonly S[], target: RouteTarget): S[] {
   const { blockCount } = target;
-  const usable = stages
+  const cameBy = reach(usableStages(stages, blockCount), 0);
+  const route: S[] = [];
+  for (let boundary = blockCount; boundary > 0;) {
+    const stage = cameBy.get(boundary);
+    if (stage === undefined) throw noRoute(stages, target);
+    route.unshift(stage);
+    boundary = stage.blocks.start;
+  }
+  return route;
+}
+
+/** The stages that can be in a chain at all, the preferred first. */
+function usableStages<S extends AdvertisedStage>(stages: readonly S[], blockCount: number): S[] {
+  return stages
     .filter(({ blocks }) => blocks.start >= 0 && blocks.start < blocks.end && blocks.end <= blockCount)
     .filter(({ blocks, embed, head }) => (blocks.start > 0 || embed) && (blocks.end < blockCount || head))
     .sort(byPreference);
-  // Shortest path over block boundaries, breadth first: the first arrival at a boundary has the fewest hops.
+}
+
+/**
+ * The block boundaries that a chain from `origin` arrives at, each with the stage that it came by. Breadth first: the first
+ * arrival has the fewest hops.
+ */
+function reach<S extends AdvertisedStage>(stages: readonly S[], origin: number): Map<number, S> {
   const cameBy = new Map<number, S>();
-  let frontier = [0];
-  while (frontier.length > 0 && !cameBy.has(blockCount)) {
+  for (let frontier = [origin]; frontier.length > 0;) {
     const next: number[] = [];
     for (const boundary of frontier) {
-      for (const stage of usable) {
+      for (const stage of stages) {
         const { start, end } = stage.blocks;
         if (start !== boundary || cameBy.has(end)) continue;
         cameBy.set(end, stage);
@@ -48,14 +66,35 @@ export function findRoute<S extends AdvertisedStage>(stages: readonly S[], targe
     }
     frontier = next;
   }
-  const route: S[] = [];
-  for (let boundary = blockCount; boundary > 0;) {
-    const stage = cameBy.get(boundary);
-    if (stage === undefined) throw noRoute(stages, target, new Set(cameBy.keys()));
-    route.unshift(stage);
-    boundary = stage.blocks.start;
-  }
-  return route;
+  return cameBy;
+}
+
+/** The shortest range with which the stages make a whole chain. */
+function smallestGap(stages: readonly AdvertisedStage[], blockCount: number): BlockRange {
+  const usable = usableStages(stages, blockCount);
+  const from = [0, ...reach(usable, 0).keys()];
+  const leadsToEnd = (boundary: number): boolean => reach(usable, boundary).has(blockCount);
+  const to = [blockCount, ...new Set(usable.map(({ blocks }) => blocks.start).filter(leadsToEnd))];
+  let gap = { start: 0, end: blockCount };
+  for (const start of from)
+    for (const end of to) if (start < end && end - start < gap.end - gap.start) gap = { start, end };
+  return gap;
+}
+
+/** True if nodes that serve `ranges` in addition make a whole chain. */
+function completes(
+  ranges: readonly BlockRange[],
+  stages: readonly AdvertisedStage[],
+  blockCount: number,
+): boolean {
+  const added = ranges.map((blocks) => ({
+    name: '',
+    url: '',
+    blocks,
+    embed: blocks.start === 0,
+    head: blocks.end === blockCount,
+  }));
+  return reach(usableStages([...stages, ...added], blockCount), 0).has(blockCount);
 }
 
 function byPreference(a: AdvertisedStage, b: AdvertisedStage): number {
@@ -72,62 +111,38 @@ function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function noRoute(
-  stages: readonly AdvertisedStage[],
-  target: RouteTarget,
-  reached: ReadonlySet<number>,
-): CalyxError {
+function noRoute(stages: readonly AdvertisedStage[], target: RouteTarget): CalyxError {
   const { model, blockCount } = target;
-  const whole = { start: 0, end: blockCount };
-  const command = (ranges: readonly BlockRange[]): string =>
-    ranges.map((range) => serveCommand(target, range)).join('; ');
-  if (stages.length === 0) {
-    return new CalyxError(
-      'unavailable',
-      `no node serves ${model}; all blocks are missing (${formatBlockRange(whole)})`,
-      { hint: `serve them: ${command([whole])}` },
-    );
-  }
+  const error = (message: string, ranges: readonly BlockRange[]): CalyxError =>
+    new CalyxError('unavailable', message, {
+      hint: `serve them: ${ranges.map((range) => serveCommand(target, range)).join('; ')}`,
+    });
+  const gap = smallestGap(stages, blockCount);
+  if (stages.length === 0)
+    return error(`no node serves ${model}; all blocks are missing (${formatBlockRange(gap)})`, [gap]);
   const missing = missingBlocks(
     stages.map(({ blocks }) => blocks),
     blockCount,
   );
   if (missing.length > 0) {
-    return new CalyxError(
-      'unavailable',
-      `no node serves the blocks ${missing.map(formatBlockRange).join(', ')} of ${model}`,
-      { hint: `serve them: ${command(missing)}` },
-    );
+    const ranges = completes(missing, stages, blockCount) ? missing : [gap];
+    return error(`no node serves the blocks ${missing.map(formatBlockRange).join(', ')} of ${model}`, ranges);
   }
-  for (const [part, blocks] of lackingParts(stages, blockCount)) {
-    return new CalyxError('unavailable', `no node serves the ${part} of ${model}`, {
-      hint: `the node with the ${part === 'head' ? 'last' : 'first'} block brings it: ${command([blocks])}`,
-    });
-  }
-  // Every block is there, but some ranges overlap instead of joining.
-  const from = Math.max(0, ...reached);
-  const tail = stages.filter(({ blocks, head }) => blocks.start > from && (blocks.end < blockCount || head));
-  const end = Math.min(blockCount, ...tail.map(({ blocks }) => blocks.start));
+  const [lacking] = lackingParts(stages, blockCount);
+  if (lacking !== undefined) return error(`no node serves the ${lacking} of ${model}`, [gap]);
   const served = [...new Set([...stages].sort(byPreference).map(({ blocks }) => formatBlockRange(blocks)))];
-  return new CalyxError(
-    'unavailable',
+  return error(
     `the blocks ${served.join(', ')} of ${model} are served, but these ranges do not join: ` +
-      `no chain goes on from block ${from}, so ${formatBlockRange({ start: from, end })} are missing in it`,
-    { hint: `serve a range that joins: ${command([{ start: from, end }])}` },
+      `a chain of them still lacks ${formatBlockRange(gap)}`,
+    [gap],
   );
 }
 
-function lackingParts(
-  stages: readonly AdvertisedStage[],
-  blockCount: number,
-): ['embeddings' | 'head', BlockRange][] {
-  const lacking: ['embeddings' | 'head', BlockRange][] = [];
-  const first = stages.find(({ blocks }) => blocks.start === 0);
-  if (!stages.some(({ blocks, embed }) => blocks.start === 0 && embed) && first !== undefined)
-    lacking.push(['embeddings', first.blocks]);
-  const last = stages.find(({ blocks }) => blocks.end === blockCount);
-  if (!stages.some(({ blocks, head }) => blocks.end === blockCount && head) && last !== undefined)
-    lacking.push(['head', last.blocks]);
+/** Parts that no node has, although some node has the block beside them. */
+function lackingParts(stages: readonly AdvertisedStage[], blockCount: number): string[] {
+  const lacking: string[] = [];
+  if (!stages.some(({ blocks, embed }) => blocks.start === 0 && embed)) lacking.push('embeddings');
+  if (!stages.some(({ blocks, head }) => blocks.end === blockCount && head)) lacking.push('head');
   return lacking;
 }
 

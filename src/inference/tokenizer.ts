@@ -22,6 +22,8 @@ const { Tokenizer: HubTokenizer } = hub as unknown as {
   Tokenizer: new (tokenizer: object, config: object) => HubTokenizer;
 };
 
+const TOKENS_HINT = 'without it the model still runs on token ids (--tokens)';
+
 /** Settings of {@link Tokenizer.encode}. */
 export interface EncodeOptions {
   /**
@@ -47,6 +49,7 @@ export class Tokenizer {
     this.#file = tokenizer.name;
     this.#config = parseTokenizerConfig(config);
     const json = parseJsonFile(tokenizer, MAX_TOKENIZER_CHARS);
+    checkModelType(json['model'], tokenizer.name);
     try {
       this.#hub = new HubTokenizer(json, this.#config.json);
       this.#specialIds = new Set(
@@ -57,7 +60,7 @@ export class Tokenizer {
         'invalid-model',
         `${tokenizer.name} is no usable tokenizer: ${errorMessage(error)}`,
         {
-          hint: 'without it the model still runs on token ids (--tokens)',
+          hint: TOKENS_HINT,
           cause: error,
         },
       );
@@ -117,4 +120,17 @@ export class Tokenizer {
       `${this.#file} has no token for a part of the text, nor one for unknown parts`,
     );
   }
+}
+
+/** The library guesses at a model type that it does not know, and would then give wrong tokens. */
+function checkModelType(model: unknown, file: string): void {
+  const { type } = (model ?? {}) as Record<string, unknown>;
+  if (type === undefined || type === 'BPE' || type === 'Unigram' || type === 'WordPiece') return;
+  throw new CalyxError(
+    'invalid-model',
+    `${file}: tokenizers of type ${JSON.stringify(type).slice(0, 100)} are unknown`,
+    {
+      hint: TOKENS_HINT,
+    },
+  );
 }

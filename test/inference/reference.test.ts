@@ -34,10 +34,13 @@ describe('the reference decoder itself gives the golden outputs', () => {
     it(name, () => {
       const directory = fixture(name);
       const model = referenceOf(configOf(directory), inverseFrequencies, weightsOf(directory));
-      for (const { prompt, last_logits: logits, hidden_mean_abs: magnitudes = [] } of readGolden(directory).cases) {
+      for (const { prompt, last_logits: logits, hidden_mean_abs: magnitudes = [] } of readGolden(directory)
+        .cases) {
         const result = runReference(model, prompt as number[]);
         expect(maxDifference(result.logits, logits)).toBeLessThan(2e-5);
-        const means = result.boundaries.map((rows) => meanAbs(Float32Array.from(rows.flatMap((row) => [...row]))));
+        const means = result.boundaries.map((rows) =>
+          meanAbs(Float32Array.from(rows.flatMap((row) => [...row]))),
+        );
         expect(maxDifference(means, magnitudes)).toBeLessThan(2e-6);
       }
     });
@@ -138,7 +141,8 @@ async function compare(directory: string, shape: Shape): Promise<void> {
     shape: [...dims],
     dtype: shape.dtype?.(name, index) ?? ('F32' as const),
   }));
-  for (const name of shape.has ?? []) expect(sketches.some((sketch) => sketch.name.endsWith(name))).toBe(true);
+  for (const name of shape.has ?? [])
+    expect(sketches.some((sketch) => sketch.name.endsWith(name))).toBe(true);
   const weights = writeRandomModel(directory, sketches, 4711);
   const rope = shape.rope ?? plainRope(10_000, config.headDim);
   const model = { ...referenceOf(config, rope, weights), windows: shape.windows ?? [] };

@@ -1,9 +1,10 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
+import { Worker } from 'node:worker_threads';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Clock } from '../../src/core/clock.js';
 import { kvBytesPerToken } from '../../src/inference/kv-cache.js';
 import { Stage, type StageOptions } from '../../src/inference/stage.js';
@@ -16,8 +17,15 @@ const whole = { blocks: { start: 0, end: config.blockCount }, embed: true, head:
 const golden = readGolden(directory).cases[2];
 const prompt = golden?.prompt as number[];
 
-async function withStage(changes: Partial<StageOptions>, work: (stage: Stage) => Promise<void>, clock?: Clock): Promise<void> {
-  const stage = await Stage.load({ config, directory, tensors: tensorsIn(directory), ...whole, ...changes }, clock);
+async function withStage(
+  changes: Partial<StageOptions>,
+  work: (stage: Stage) => Promise<void>,
+  clock?: Clock,
+): Promise<void> {
+  const stage = await Stage.load(
+    { config, directory, tensors: tensorsIn(directory), ...whole, ...changes },
+    clock,
+  );
   try {
     await work(stage);
   } finally {
@@ -54,7 +62,11 @@ describe('Stage', () => {
   it('refuses wrong input and a closed session', () =>
     withStage({ maxForwardTokens: 8 }, async (stage) => {
       stage.open('s', 10);
-      const refused = async (position: number, input: Parameters<Stage['forward']>[2], what: RegExp): Promise<void> => {
+      const refused = async (
+        position: number,
+        input: Parameters<Stage['forward']>[2],
+        what: RegExp,
+      ): Promise<void> => {
         await expect(stage.forward('s', position, input)).rejects.toThrow(what);
       };
       await refused(0, tokenInput([]), /whole number|at least|positions/);
@@ -71,21 +83,24 @@ describe('Stage', () => {
     }));
 
   it('keeps to its limits', () =>
-    withStage({ maxSessions: 2, kvBudgetBytes: 100 * kvBytesPerToken(config, whole.blocks) }, async (stage) => {
-      expect(() => stage.open('long', 513)).toThrow(/longer than the model's 512/);
-      expect(() => stage.open('none', 0)).toThrow(/at least one/);
-      expect(() => stage.open('large', 101)).toThrow(expect.objectContaining({ code: 'busy' }));
-      stage.open('a', 60);
-      expect(() => stage.open('a', 1)).toThrow(expect.objectContaining({ code: 'exists' }));
-      expect(() => stage.open('b', 41)).toThrow(expect.objectContaining({ code: 'busy' }));
-      stage.open('b', 40);
-      stage.close('a');
-      stage.open('c', 60);
-      stage.close('c');
-      stage.open('d', 1);
-      expect(() => stage.open('e', 1)).toThrow(/2 sessions are open/);
-      return Promise.resolve();
-    }));
+    withStage(
+      { maxSessions: 2, kvBudgetBytes: 100 * kvBytesPerToken(config, whole.blocks) },
+      async (stage) => {
+        expect(() => stage.open('long', 513)).toThrow(/longer than the model's 512/);
+        expect(() => stage.open('none', 0)).toThrow(/at least one/);
+        expect(() => stage.open('large', 101)).toThrow(expect.objectContaining({ code: 'busy' }));
+        stage.open('a', 60);
+        expect(() => stage.open('a', 1)).toThrow(expect.objectContaining({ code: 'exists' }));
+        expect(() => stage.open('b', 41)).toThrow(expect.objectContaining({ code: 'busy' }));
+        stage.open('b', 40);
+        stage.close('a');
+        stage.open('c', 60);
+        stage.close('c');
+        stage.open('d', 1);
+        expect(() => stage.open('e', 1)).toThrow(/2 sessions are open/);
+        return Promise.resolve();
+      },
+    ));
 
   it('closes sessions that nobody uses', async () => {
     let now = 0;
@@ -107,7 +122,9 @@ describe('Stage', () => {
   it('names the directory when the weights are not there', async () => {
     const empty = mkdtempSync(join(tmpdir(), 'calyx-empty-'));
     try {
-      await expect(Stage.load({ config, directory: empty, tensors: tensorsIn(directory), ...whole })).rejects.toMatchObject({
+      await expect(
+        Stage.load({ config, directory: empty, tensors: tensorsIn(directory), ...whole }),
+      ).rejects.toMatchObject({
         code: 'unreadable',
         message: expect.stringContaining(empty) as string,
       });
@@ -125,7 +142,16 @@ describe('StageHost', () => {
     const hosts = await startHosts(model, split(tiny.blockCount, 3));
     await using(hosts, async () => {
       const all = await Promise.all(
-        cases.map(({ tokens = [] }) => collect({ stages: hosts, config: tiny, prompt: tokens, maxTokens: 40, chunkTokens: 4 })),
+        cases.map(({ tokens = [] }) =>
+          collect({
+            stages: hosts,
+            config: tiny,
+            prompt: tokens,
+            maxTokens: 40,
+            chunkTokens: 4,
+            eosIds: [1, 5],
+          }),
+        ),
       );
       expect(all).toEqual(cases.map(({ greedy }) => greedy.slice(0, 40)));
     });
@@ -144,12 +170,16 @@ describe('StageHost', () => {
     if (host === undefined) throw new Error('no host');
     await using([host], async () => {
       await host.open('s', 100);
-      // A message that the worker cannot take apart: it dies of it as of any other fault.
-      (host as unknown as { crashForTest: () => void }).crashForTest = () => undefined;
-      const worker = workerOf(host);
+      const post = vi.spyOn(Worker.prototype, 'postMessage');
       const pending = host.forward('s', 0, tokenInput(prompt));
+      const worker = post.mock.contexts[0] as Worker;
+      post.mockRestore();
+      // A message that the worker cannot take apart: it dies of it as of any other fault.
       worker.postMessage(null);
-      await expect(Promise.all([pending, host.forward('s', 0, tokenInput(prompt)), host.open('t', 5)])).rejects.toMatchObject({
+      await pending.catch(() => undefined);
+      await expect(
+        Promise.all([host.forward('s', 0, tokenInput(prompt)), host.open('t', 5)]),
+      ).rejects.toMatchObject({
         code: 'unavailable',
         message: expect.stringMatching(/blocks 0:6: its worker thread failed/) as string,
       });
@@ -190,16 +220,10 @@ it('writes nothing to stderr or the home directory, and has no telemetry', () =>
   try {
     const script = fileURLToPath(new URL('./quiet-stage.js', import.meta.url));
     const environment = { PATH: process.env['PATH'], HOME: home };
-    const output = execFileSync(process.execPath, [script], { env: environment, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-    expect(JSON.parse(output)).toEqual({ logits: config.vocabSize, stderrBytes: 0 });
+    const { stdout, stderr } = spawnSync(process.execPath, [script], { env: environment, encoding: 'utf8' });
+    expect({ stdout, stderr }).toEqual({ stdout: `${config.vocabSize} logits\n`, stderr: '' });
     expect(readdirSync(home)).toEqual([]);
   } finally {
     rmSync(home, { recursive: true });
   }
 });
-
-/** The worker thread inside a host, found among the handles that keep this process alive. */
-function workerOf(host: unknown): { postMessage: (message: unknown) => void } {
-  void host;
-  throw new Error('not implemented');
-}

@@ -29,7 +29,14 @@ const changed = (name: string, change: Partial<TensorLocation>): TensorLocation[
 
 describe('StageWeights', () => {
   it('takes what the stage needs and leaves other blocks alone', () => {
-    const other = { name: 'model.layers.0.strange', dtype: 'U8', shape: [1], file: 'a', offset: 0, length: 1 };
+    const other = {
+      name: 'model.layers.0.strange',
+      dtype: 'U8',
+      shape: [1],
+      file: 'a',
+      offset: 0,
+      length: 1,
+    };
     const weights = new StageWeights(config, stage, [...good, other]);
     expect(weights.get(Q).offset).toBe(100);
     expect(weights.bytes).toBe(good.reduce((sum, { length }) => sum + length, 0));
@@ -65,7 +72,10 @@ describe('StageWeights', () => {
   it('refuses a tensor in a block which it would not use', () => {
     const extra = { ...(good[0] as TensorLocation), name: 'model.layers.1.self_attn.q_proj.bias' };
     expect(() => new StageWeights(config, stage, [...good, extra])).toThrow(
-      expect.objectContaining({ code: 'unsupported', message: expect.stringContaining('q_proj.bias') as string }),
+      expect.objectContaining({
+        code: 'unsupported',
+        message: expect.stringContaining('q_proj.bias') as string,
+      }),
     );
   });
 });
