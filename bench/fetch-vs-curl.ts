@@ -28,6 +28,8 @@ interface Way {
 }
 
 async function main(): Promise<number> {
+  // Where Debian has nginx, which is in the path of root alone.
+  process.env['PATH'] = `${process.env['PATH'] ?? ''}:/usr/sbin`;
   for (const program of ['nginx', 'curl', 'sha256sum']) {
     if (hasProgram(program, program === 'nginx' ? '-v' : '--version')) continue;
     note(`error: ${program} is not installed\n  install it: sudo apt-get install nginx-light curl coreutils`);
@@ -35,6 +37,11 @@ async function main(): Promise<number> {
   }
   const workspace = new Workspace(note);
   const closing: (() => Promise<void>)[] = [() => workspace.close()];
+  const closeAll = async (): Promise<void> => {
+    for (const close of closing.splice(0)) await close();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void closeAll().finally(() => process.exit(130)));
   try {
     const model = await workspace.checkpoint('llama', llamaCheckpoint);
     const data = workspace.at('store');
@@ -87,7 +94,7 @@ async function main(): Promise<number> {
     }
     return report(ways, bytes, peaks, store.peakBytes());
   } finally {
-    for (const close of closing) await close();
+    await closeAll();
   }
 }
 
