@@ -36,12 +36,9 @@ async function main(): Promise<number> {
     return 2;
   }
   const workspace = new Workspace(note);
-  const closing: (() => Promise<void>)[] = [() => workspace.close()];
-  const closeAll = async (): Promise<void> => {
-    for (const close of closing.splice(0)) await close();
-  };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => void closeAll().finally(() => process.exit(130)));
+  const closing: (() => Promise<void>)[] = [];
+  // Servers and files go when the process does, however it ends.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
   try {
     const model = await workspace.checkpoint('llama', llamaCheckpoint);
     const data = workspace.at('store');
@@ -94,7 +91,8 @@ async function main(): Promise<number> {
     }
     return report(ways, bytes, peaks, store.peakBytes());
   } finally {
-    await closeAll();
+    for (const close of closing) await close();
+    workspace.close();
   }
 }
 
