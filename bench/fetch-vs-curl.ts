@@ -28,13 +28,17 @@ interface Way {
 }
 
 async function main(): Promise<number> {
+  // Where Debian has nginx, which is in the path of root alone.
+  process.env['PATH'] = `${process.env['PATH'] ?? ''}:/usr/sbin`;
   for (const program of ['nginx', 'curl', 'sha256sum']) {
     if (hasProgram(program, program === 'nginx' ? '-v' : '--version')) continue;
     note(`error: ${program} is not installed\n  install it: sudo apt-get install nginx-light curl coreutils`);
     return 2;
   }
   const workspace = new Workspace(note);
-  const closing: (() => Promise<void>)[] = [() => workspace.close()];
+  const closing: (() => Promise<void>)[] = [];
+  // Servers and files go when the process does, however it ends.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
   try {
     const model = await workspace.checkpoint('llama', llamaCheckpoint);
     const data = workspace.at('store');
@@ -88,6 +92,7 @@ async function main(): Promise<number> {
     return report(ways, bytes, peaks, store.peakBytes());
   } finally {
     for (const close of closing) await close();
+    workspace.close();
   }
 }
 

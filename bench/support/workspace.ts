@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,12 +10,14 @@ export class Workspace {
   readonly path: string;
   readonly #keep: boolean;
   readonly #note: (text: string) => void;
+  #closed = false;
 
   /** In `CALYX_BENCH_DIR`, else in the system's directory for temporary files; `CALYX_BENCH_KEEP` keeps it. */
   constructor(note: (text: string) => void) {
     this.path = join(process.env['CALYX_BENCH_DIR'] ?? tmpdir(), 'calyx-bench');
     this.#keep = Boolean(process.env['CALYX_BENCH_KEEP']);
     this.#note = note;
+    process.once('exit', () => this.close());
   }
 
   /** The path of `name` in it. */
@@ -65,9 +68,11 @@ export class Workspace {
     return path;
   }
 
-  /** Removes it, unless it is to be kept. */
-  async close(): Promise<void> {
+  /** Removes it, unless it is to be kept. Called at the end of the process at the latest. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     if (this.#keep) this.#note(`kept ${this.path}`);
-    else await rm(this.path, { recursive: true, force: true });
+    else rmSync(this.path, { recursive: true, force: true });
   }
 }

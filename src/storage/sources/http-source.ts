@@ -29,8 +29,10 @@ export class HttpSource implements ByteSource {
   readonly #pool: BufferPool;
   readonly #origin: string;
   readonly #connections: number;
-  /** Undefined for `https:`, and once the server has answered in a form that only a full HTTP client understands. */
-  #ranges: RangeClient | undefined;
+  /** Undefined for `https:`. */
+  readonly #ranges: RangeClient | undefined;
+  /** True once the server has answered in a form that only a full HTTP client understands. */
+  #needsGeneral = false;
   #general: Promise<Pool> | undefined;
   #closed = false;
   readonly #basePath: string;
@@ -48,8 +50,10 @@ export class HttpSource implements ByteSource {
     this.#pool = pool;
     this.#origin = url.origin;
     this.#connections = options.connections ?? DEFAULTS.connections;
-    if (url.protocol === 'http:')
-      this.#ranges = new RangeClient(url, { stallMs: this.#stallMs, connections: this.#connections });
+    this.#ranges =
+      url.protocol === 'http:'
+        ? new RangeClient(url, { stallMs: this.#stallMs, connections: this.#connections })
+        : undefined;
   }
 
   async read(blob: Digest, offset: number, length: number, { signal }: ReadOptions = {}): Promise<Lease> {
@@ -100,16 +104,15 @@ export class HttpSource implements ByteSource {
     offset: number,
     signal: AbortSignal | undefined,
   ): Promise<number | undefined> {
-    const client = this.#ranges;
-    const answer = await client?.get(path, offset, buffer, signal);
+    if (this.#needsGeneral) return undefined;
+    const answer = await this.#ranges?.get(path, offset, buffer, signal);
     if (answer === undefined) return undefined;
     const { head, received, contentLength } = answer;
     const end = offset + buffer.byteLength;
     this.#checkAnswer(head.status, head.headers.get('content-range'), blob, offset, end);
     if (contentLength === undefined) {
       // For example a proxy on the way that sends chunks (RFC 9112, section 7.1).
-      client?.close();
-      this.#ranges = undefined;
+      this.#needsGeneral = true;
       return undefined;
     }
     if (contentLength > buffer.byteLength) throw this.#wrong(blob, 'it sent more bytes than asked for');
@@ -189,7 +192,9 @@ export class HttpSource implements ByteSource {
     if (isCalyxError(error)) return error;
     const stalled = error instanceof StalledError || UNDICI_TIMEOUTS.has(systemCode(error) ?? '');
     const code: ErrorCode = stalled ? 'timeout' : 'unavailable';
-    const reason = stalled ? `sent nothing for ${this.#stallMs / 1000} s` : `failed (${errorMessage(error)})`;
+    const reason = stalled
+      ? `sent nothing for ${this.#stallMs / 1000} s`
+      : `failed (${errorMessage(error) || String(systemCode(error))})`;
     return new CalyxError(code, `${this.name} ${reason} while the blob ${blob} was read`, {
       hint: 'check that the store runs and that this machine reaches it',
       cause: error,
