@@ -143,8 +143,9 @@ describe('HttpSource', () => {
     let requests = 0;
     const url = await serve((request, response) => {
       requests += 1;
-      if (requests === 1) response.writeHead(206, RANGE).write('01234', () => response.destroy());
-      else if (requests === 2) response.writeHead(206, RANGE).end('0123456789 and more');
+      const headers = (length: number) => ({ ...RANGE, 'content-length': length });
+      if (requests === 1) response.writeHead(206, headers(10)).write('01234', () => response.destroy());
+      else if (requests === 2) response.writeHead(206, headers(19)).end('0123456789 and more');
       else if (requests === 3) response.writeHead(500).end('x'.repeat(100_000));
       else GOOD(response, request);
     });

@@ -4,8 +4,8 @@ import type { Digest } from '../../core/digest.js';
 import { CalyxError, errorMessage, isCalyxError, systemCode, type ErrorCode } from '../../core/errors.js';
 import type { BufferPool } from '../buffer-pool.js';
 import { staticLease, type ByteSource, type Lease, type ReadOptions } from '../byte-source.js';
-import { RangeClient } from './range-client.js';
-import { StalledError } from './range-connection.js';
+import { RangeClient } from '../http/range-client.js';
+import { StalledError } from '../http/range-connection.js';
 
 /** Options of {@link HttpSource}. */
 export interface HttpSourceOptions {
