@@ -1,4 +1,10 @@
-import { cacheFolder, formatModelName, modelOfCacheFolder, type ModelName } from '../core/names.js';
+import {
+  cacheFolder,
+  formatModelName,
+  modelOfCacheFolder,
+  type ModelName,
+  isRevisionId,
+} from '../core/names.js';
 import { isCalyxError } from '../core/errors.js';
 import type { CatalogReader, ResolvedRevision } from './catalog-reader.js';
 import { literalFile, staticDirectory, type Directory, type TreeNode } from './file-tree.js';
@@ -95,7 +101,9 @@ function byModel(catalog: CatalogReader, show: (revision: ResolvedRevision) => D
         lookup: async (entry) => {
           const [name, revision, ...rest] = entry.split('@');
           const model = (await known()).find((each) => each.name === name);
-          if (model === undefined || rest.length > 0) return undefined;
+          // Only an id pins; `@main` would move.
+          const pinned = revision === undefined || isRevisionId(revision);
+          if (model === undefined || rest.length > 0 || !pinned) return undefined;
           const found = await find(catalog, model, revision ?? 'main');
           return found && show(found);
         },
