@@ -49,8 +49,11 @@ export const refSchema = z.strictObject({
 
 export const revisionSchema = z.strictObject({ manifest: z.string().refine(isDigest) });
 
-/** Manifests kept in memory; they are immutable, so a kept one is never stale. */
-const KEPT_MANIFESTS = 16;
+/**
+ * Manifests kept in memory, in their canonical bytes; in memory they take about seven times as much. They are immutable, so a
+ * kept one is never stale.
+ */
+const KEPT_MANIFEST_BYTES = 16 * 1024 * 1024;
 
 /**
  * Reads the catalog from a store's data directory. Refs are read from the disk at each question, so what another process
@@ -58,7 +61,7 @@ const KEPT_MANIFESTS = 16;
  */
 export class DiskCatalog implements CatalogReader {
   readonly #layout: StoreLayout;
-  readonly #manifests = new Map<Digest, Manifest>();
+  readonly #manifests = new Map<Digest, { readonly manifest: Manifest; readonly bytes: number }>();
   readonly #paths = new Map<Digest, string>();
   readonly #sizes = new Map<Digest, number>();
 
@@ -173,14 +176,21 @@ export class DiskCatalog implements CatalogReader {
   }
 
   async #load(model: ModelName, revision: string, manifestDigest: Digest): Promise<ResolvedRevision> {
-    let manifest = this.#manifests.get(manifestDigest);
-    if (manifest === undefined) {
-      manifest = decodeManifest(await this.manifestBytes(manifestDigest));
-      this.#manifests.set(manifestDigest, manifest);
-      const [oldest] = this.#manifests.keys();
-      if (this.#manifests.size > KEPT_MANIFESTS && oldest !== undefined) this.#manifests.delete(oldest);
+    let kept = this.#manifests.get(manifestDigest);
+    if (kept === undefined) {
+      const bytes = await this.manifestBytes(manifestDigest);
+      kept = { manifest: decodeManifest(bytes), bytes: bytes.byteLength };
     }
-    return { model, revision, manifest, manifestDigest };
+    // Those used last stand last.
+    this.#manifests.delete(manifestDigest);
+    this.#manifests.set(manifestDigest, kept);
+    let total = [...this.#manifests.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+    for (const [digest, { bytes }] of this.#manifests) {
+      if (total <= KEPT_MANIFEST_BYTES || digest === manifestDigest) break;
+      this.#manifests.delete(digest);
+      total -= bytes;
+    }
+    return { model, revision, manifest: kept.manifest, manifestDigest };
   }
 }
 

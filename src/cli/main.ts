@@ -1,16 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { addCommand } from './add.js';
-import { demoCommand } from './demo.js';
-import { fetchCommand } from './fetch.js';
-import { inspectCommand } from './inspect.js';
-import { listCommand } from './list.js';
-import { nodeCommand } from './node.js';
-import { removeCommand } from './remove.js';
+import { COMMANDS } from './commands.js';
 import { EXIT, printError } from './run-command.js';
-import { runModelCommand } from './run.js';
-import { storeCommand } from './store.js';
-import { verifyCommand } from './verify.js';
 
 const packageFile = new URL('../../../package.json', import.meta.url);
 const { version } = JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string };
@@ -23,20 +14,9 @@ const program = new Command('calyx')
   .showHelpAfterError('(calyx --help shows the commands)')
   .exitOverride();
 
-for (const command of [
-  inspectCommand,
-  addCommand,
-  listCommand,
-  verifyCommand,
-  removeCommand,
-  storeCommand,
-  fetchCommand,
-  nodeCommand,
-  runModelCommand,
-  demoCommand,
-]) {
-  command(program);
-}
+const asked = COMMANDS.get(process.argv[2] ?? '');
+// For the help, and to tell what a misspelt command may have meant, all are needed.
+for (const load of asked === undefined ? COMMANDS.values() : [asked]) (await load())(program);
 for (const command of program.commands)
   command.exitOverride().showHelpAfterError('(add --help to see the options)');
 

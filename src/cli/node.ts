@@ -7,7 +7,8 @@ import { formatSize, parseSize } from '../core/units.js';
 import { parseListenAddress } from '../protocols/http/create-server.js';
 import { note, printJson, progressBar } from './terminal.js';
 import { aborted, runCommand, type CommonOptions } from './run-command.js';
-import { createLogger, defaultNodeDirectory, storeUrls } from './settings.js';
+import { createLogger } from './logger.js';
+import { defaultNodeDirectory, storeUrls } from './settings.js';
 
 interface NodeCommandOptions extends CommonOptions {
   readonly store?: string;

@@ -1,6 +1,5 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { pino, type Logger } from 'pino';
 import { CalyxError } from '../core/errors.js';
 
 /** The store's data directory unless `--data` is given: `CALYX_DATA`, else under the XDG data directory. */
@@ -24,9 +23,13 @@ export function storeUrls(option: string | undefined): URL[] {
     const url = URL.canParse(item.trim()) ? new URL(item.trim()) : undefined;
     const secret = url !== undefined && (url.username !== '' || url.password !== '');
     if (secret) {
-      throw new CalyxError('usage', `the address of the store ${url.host} may not hold a user or a password`, {
-        hint: 'write http://HOST:PORT',
-      });
+      throw new CalyxError(
+        'usage',
+        `the address of the store ${url.host} may not hold a user or a password`,
+        {
+          hint: 'write http://HOST:PORT',
+        },
+      );
     }
     if (url !== undefined && (url.protocol === 'http:' || url.protocol === 'https:')) return url;
     throw new CalyxError('usage', `'${item}' is not the address of a store`, {
@@ -38,14 +41,3 @@ export function storeUrls(option: string | undefined): URL[] {
 /** Where a store on this machine listens by default. */
 export const DEFAULT_LISTEN = '127.0.0.1:7070';
 const DEFAULT_STORE = `http://${DEFAULT_LISTEN}`;
-
-/** A log of JSON lines on stderr: warnings and errors, with `--verbose` everything. */
-export function createLogger(name: string, verbose: boolean): Logger {
-  const level = process.env['CALYX_LOG_LEVEL'] ?? (verbose ? 'debug' : 'warn');
-  return pino(
-    { name, level: LEVELS.includes(level) ? level : 'warn' },
-    pino.destination({ dest: 2, sync: true }),
-  );
-}
-
-const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];

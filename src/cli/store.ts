@@ -3,7 +3,8 @@ import { runStore } from '../app/store/run-store.js';
 import { parseListenAddress } from '../protocols/http/create-server.js';
 import { note, printJson } from './terminal.js';
 import { aborted, runCommand, type CommonOptions } from './run-command.js';
-import { createLogger, DEFAULT_LISTEN, defaultDataDirectory } from './settings.js';
+import { createLogger } from './logger.js';
+import { DEFAULT_LISTEN, defaultDataDirectory } from './settings.js';
 
 interface StoreCommandOptions extends CommonOptions {
   readonly data?: string;

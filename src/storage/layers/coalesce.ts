@@ -8,6 +8,7 @@ interface Flight {
   readonly controller: AbortController;
   /** Callers that wait for it or hold its bytes. */
   users: number;
+  settled: boolean;
 }
 
 /**
@@ -53,10 +54,13 @@ export class CoalesceLayer implements ByteSource {
     const controller = new AbortController();
     const { signal } = controller;
     const lease = (async () => this.#inner.read(blob, offset, length, { signal }))();
-    const flight: Flight = { lease, controller, users: 0 };
+    const flight: Flight = { lease, controller, users: 0, settled: false };
     this.#flights.set(key, flight);
     // Whoever asks after the answer has come starts a new read.
-    const forget = (): void => this.#forget(key, flight);
+    const forget = (): void => {
+      flight.settled = true;
+      this.#forget(key, flight);
+    };
     lease.then(forget, forget);
     return flight;
   }
@@ -65,7 +69,8 @@ export class CoalesceLayer implements ByteSource {
     flight.users -= 1;
     if (flight.users > 0) return;
     this.#forget(key, flight);
-    flight.controller.abort();
+    // Aborting makes an exception with a stack, which is too dear for each read that went well.
+    if (!flight.settled) flight.controller.abort();
     flight.lease.then(
       (lease) => lease.release(),
       () => undefined,
