@@ -24,7 +24,7 @@ export function storeUrls(option: string | undefined): URL[] {
     const url = URL.canParse(item.trim()) ? new URL(item.trim()) : undefined;
     if (url !== undefined && (url.protocol === 'http:' || url.protocol === 'https:') && url.username === '')
       return url;
-    throw new CalyxError('usage', `'${item}' is not the address of a store`, {
+    throw new CalyxError('usage', `'${item.replace(/\/\/[^/]*@/, '//...@')}' is not the address of a store`, {
       hint: 'write http://HOST:PORT, several separated by commas',
     });
   });
