@@ -51,7 +51,9 @@ describe('a fetch that is interrupted', () => {
     ['SIGTERM', 143],
   ] as const)('%s: ends with code %d, leaves nothing half, and goes on later', async (signal, code) => {
     const store = await startStore(data);
-    onTestFinished(async () => void (await store.stop()));
+    onTestFinished(async () => {
+      await store.stop();
+    });
     const into = join(scratch, signal);
     const args = ['fetch', 'org/random', '--blocks', '0:4', '--embed', '--head', '--into', into, '--json'];
     let interrupt = (): void => undefined;

@@ -1,10 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { readdir, rm, stat } from 'node:fs/promises';
+import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { calyxJson, cleanEnvironment, ROOT, start } from '../support/cli.js';
 import { writeRandomModel } from '../support/models.js';
 import { noPython, type PythonTensor } from '../support/outside-tools.js';
+import { startProxy } from '../support/proxy.js';
 import { startStore, type RunningStore } from '../support/running-store.js';
 import { scratchDirectory } from '../support/scratch.js';
 import { expectSlice, tensorsOf } from '../support/slices.js';
@@ -65,26 +66,40 @@ describe.skipIf(noPython)('a disk that is too small', () => {
     await rm(into, { recursive: true });
   });
 
-  it.skipIf(noMount)('has no room for what another process took meanwhile', async () => {
-    // A process that writes takes the room byte for byte with the fetch, so that one of them meets the end of the disk.
-    const ended = await inNamespace(`
-      mkdir -p "$SCRATCH/race"; mount -t tmpfs -o size=40m none "$SCRATCH/race"
-      (until [ -e "$SCRATCH/race/slice/.calyx/partial" ]; do :; done; cat /dev/zero > "$SCRATCH/race/ballast" 2>/dev/null) &
-      calyx fetch org/random --blocks 0:6 --store "$STORE" --into "$SCRATCH/race/slice" --json; echo "code $?"
-      wait
-      cp -r "$SCRATCH/race/slice" "$SCRATCH/race-failed"
-      rm "$SCRATCH/race/ballast"
-      calyx fetch org/random --blocks 0:6 --store "$STORE" --into "$SCRATCH/race/slice" >/dev/null; echo "code $?"
-      cp -r "$SCRATCH/race/slice" "$SCRATCH/race-copy"`);
-    expect(ended.stdout).toBe('code 1\ncode 0\n');
-    expect(ended.stderr).toMatch(
-      /^error: cannot .*\/race\/slice.*: (?:no space left on the device|.*took no more bytes)\n/,
-    );
-    expect(ended.stderr).toContain('free some space');
-    expect(ended.stderr).not.toMatch(/not expected|\bat .*\.js:/);
-    const shown = await tensorsOf(join(scratch, 'race-failed'));
-    for (const [name, tensor] of Object.entries(shown)) expect(tensor).toEqual(source[name]);
-    expect(await stat(join(scratch, 'race-failed', 'slice.json')).catch(() => undefined)).toBeUndefined();
-    await expectSlice(join(scratch, 'race-copy'), source, { blocks: [0, 1, 2, 3, 4, 5] });
-  });
+  it.skipIf(noMount)(
+    'that fills in the middle: a clear error, nothing wrong, and it goes on later',
+    async () => {
+      // The fetch has found room for 36 MiB, and 8 of them have come, when another process takes all that is left.
+      const [fill, filled] = [join(scratch, 'fill'), join(scratch, 'filled')];
+      expect((await start('mkfifo', [fill, filled]).ended).code).toBe(0);
+      const proxy = await startProxy(store.port, {
+        gate: {
+          afterBytes: 8 * MIB,
+          open: async () => {
+            await writeFile(fill, 'now');
+            await readFile(filled);
+          },
+        },
+      });
+      const ended = await inNamespace(
+        `mkdir "$SCRATCH/tmpfs"; cd "$SCRATCH/tmpfs"; mount -t tmpfs -o size=40m none .; cd "$SCRATCH/tmpfs"
+      (cat "$SCRATCH/fill"; cat /dev/zero > ballast; echo yes > "$SCRATCH/filled") >/dev/null 2>&1 &
+      calyx fetch org/random --blocks 0:6 --store ${proxy.url} --into slice --json; echo "code $?"
+      wait; cp -r slice "$SCRATCH/failed"; rm ballast
+      calyx fetch org/random --blocks 0:6 --store "$STORE" --into slice >/dev/null; echo "code $?"
+      cp -r slice "$SCRATCH/resumed"`,
+      );
+      await proxy.close();
+      expect(ended.stdout).toBe('code 1\ncode 0\n');
+      expect(ended.stderr).toMatch(
+        /^error: cannot .*\/slice\/.*: (?:no space left on the device|.* took no more bytes)\n/,
+      );
+      expect(ended.stderr).not.toMatch(/not expected|\bat .*\.js:/);
+      const failed = await readdir(join(scratch, 'failed'));
+      expect(failed).not.toContain('model.safetensors.index.json');
+      const shown = await tensorsOf(join(scratch, 'failed'));
+      for (const [name, tensor] of Object.entries(shown)) expect(tensor).toEqual(source[name]);
+      await expectSlice(join(scratch, 'resumed'), source, { blocks: [0, 1, 2, 3, 4, 5] });
+    },
+  );
 });

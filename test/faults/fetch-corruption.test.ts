@@ -130,6 +130,16 @@ describe.skipIf(noPython)('a byte that is wrong on the disk of the node', () => 
     expect((await stat(join(into, 'block-00007.safetensors'))).ino).toBe(inode);
   });
 
+  it('that no store can mend: the part leaves the index before it leaves the directory', async () => {
+    const into = join(scratch, 'beyond-repair');
+    await calyxJson(...fetchArgs('beyond-repair', good.url, '--blocks', '6:9'));
+    await writeFile(join(into, 'block-00007.safetensors'), 'rotten');
+    expect((await calyx(...fetchArgs('beyond-repair', bad.url, '--blocks', '6:9'))).code).toBe(1);
+    await expectSlice(into, source, { blocks: [6, 8] });
+    await calyxJson(...fetchArgs('beyond-repair', good.url, '--blocks', '7:8'));
+    await expectSlice(into, source, { blocks: [6, 7, 8] });
+  });
+
   it('in a file under way: only its chunk comes again', async () => {
     const into = join(scratch, 'partial');
     const whole = await calyxJson(...fetchArgs('partial', good.url, '--blocks', '7:8'));

@@ -5,7 +5,9 @@ export interface ProxyOptions {
   /** After how many bytes from the store a connection is cut; undefined for never. Asked once a connection. */
   readonly cutAfter?: () => number | undefined;
   /** Called with the bytes from the store that have passed since the proxy started. */
-  readonly onBytes?: (total: number) => void;
+  readonly onBytes?: (total: number) => unknown;
+  /** What comes after so many bytes waits until `open` resolves. */
+  readonly gate?: { readonly afterBytes: number; readonly open: () => Promise<void> };
 }
 
 /** A TCP proxy before a store. */
@@ -21,6 +23,7 @@ export async function startProxy(target: number, options: ProxyOptions): Promise
   const sockets = new Set<Socket>();
   let cuts = 0;
   let total = 0;
+  let opened: Promise<void> | undefined;
   const server = createServer((client) => {
     const store = connect(target, '127.0.0.1');
     const limit = options.cutAfter?.() ?? Infinity;
@@ -35,7 +38,7 @@ export async function startProxy(target: number, options: ProxyOptions): Promise
       });
     }
     client.pipe(store);
-    store.on('data', (piece: Buffer) => {
+    const pass = (piece: Buffer): void => {
       const rest = limit - passed;
       passed += piece.byteLength;
       total += Math.min(piece.byteLength, rest);
@@ -48,6 +51,18 @@ export async function startProxy(target: number, options: ProxyOptions): Promise
         client.once('drain', () => store.resume());
       }
       options.onBytes?.(total);
+    };
+    store.on('data', (piece: Buffer) => {
+      const { gate } = options;
+      if (gate === undefined || total < gate.afterBytes) {
+        pass(piece);
+        return;
+      }
+      store.pause();
+      void (opened ??= gate.open()).then(() => {
+        store.resume();
+        pass(piece);
+      });
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
