@@ -21,18 +21,9 @@ export function storeUrls(option: string | undefined): URL[] {
   const text = option ?? process.env['CALYX_STORE'] ?? DEFAULT_STORE;
   return text.split(',').map((item) => {
     const url = URL.canParse(item.trim()) ? new URL(item.trim()) : undefined;
-    const secret = url !== undefined && (url.username !== '' || url.password !== '');
-    if (secret) {
-      throw new CalyxError(
-        'usage',
-        `the address of the store ${url.host} may not hold a user or a password`,
-        {
-          hint: 'write http://HOST:PORT',
-        },
-      );
-    }
-    if (url !== undefined && (url.protocol === 'http:' || url.protocol === 'https:')) return url;
-    throw new CalyxError('usage', `'${item}' is not the address of a store`, {
+    if (url !== undefined && (url.protocol === 'http:' || url.protocol === 'https:') && url.username === '')
+      return url;
+    throw new CalyxError('usage', `'${item.replace(/\/\/[^/]*@/, '//...@')}' is not the address of a store`, {
       hint: 'write http://HOST:PORT, several separated by commas',
     });
   });

@@ -6,6 +6,9 @@ import type { NodeRecord, NodeRegistry } from './node-registry.js';
 
 const MAX_NAME = 200;
 
+/** More than any model has. */
+const MAX_BLOCKS = 100_000;
+
 /** How a node describes itself over the wire. */
 export const nodeRecordSchema = z.strictObject({
   id: z.uuid(),
@@ -13,7 +16,12 @@ export const nodeRecordSchema = z.strictObject({
   url: z.url({ protocol: /^https?$/ }).max(MAX_NAME),
   model: z.string().transform((text) => formatModelName(parseModelName(text))),
   revision: z.string().refine(isRevisionId, 'not a revision id'),
-  blocks: z.strictObject({ start: z.number().int().nonnegative(), end: z.number().int().positive() }),
+  blocks: z
+    .strictObject({
+      start: z.number().int().nonnegative(),
+      end: z.number().int().positive().max(MAX_BLOCKS),
+    })
+    .refine(({ start, end }) => start < end, 'no block is in this range'),
   embed: z.boolean(),
   head: z.boolean(),
 });

@@ -239,9 +239,8 @@ describe('--dry-run', () => {
     expect(await readdir(scratch)).not.toContain('dry');
     expect(await egress(store.url)).toBe(before);
     const done = await fetchJson(into, 'tiny-calyx', '--blocks', '0:3', '--head');
-    const { seconds: _seconds, dryRun, ...same } = planned;
-    expect(dryRun).toBe(true);
-    expect(done).toMatchObject(same);
+    expect(planned['dryRun']).toBe(true);
+    expect({ ...done, seconds: 0, dryRun: true }).toEqual({ ...planned, seconds: 0 });
     const listed = await snapshot(into);
     const more = await fetchJson(into, 'tiny-calyx', '--blocks', '2:6', '--drop', '0:2', '--dry-run');
     expect(more['parts']).toEqual([2, 3, 4, 5, 'head']);
