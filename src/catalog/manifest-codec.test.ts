@@ -151,7 +151,11 @@ describe('decodeManifest refuses', () => {
     ['a negative dimension', changed(tensor(1, 2, [-1, 0])), /impossible shape/],
     ['a tensor without a name', changed(tensor(2, 0, '')), /not usable as the name/],
     ['a tensor named __proto__', changed(tensor(2, 0, '__proto__')), /not usable as the name/],
-    ['a tensor named __metadata__', changed(tensor(2, 0, '__metadata__')), /__metadata__.* the name of a tensor/],
+    [
+      'a tensor named __metadata__',
+      changed(tensor(2, 0, '__metadata__')),
+      /__metadata__.* the name of a tensor/,
+    ],
     ['a name twice', changed(tensor(2, 0, 'h.0.weight')), /h\.0\.weight appears twice/],
     ['an ordinal too high', changed((raw) => (raw.parts.head = [3])), /does not exist, or one twice/],
     ['a negative ordinal', changed((raw) => (raw.parts.head = [-1])), /head/],

@@ -157,6 +157,8 @@ describe.skipIf(noCurl)('paths that nobody should ask for', () => {
     ['/tree/models/org/tiny/%00', 404],
     ['/tree/models/org/tiny/config.json/more', 404],
     ['/tree/models/org/tiny@main@main/config.json', 404],
+    // What is pinned does not move, but a ref does.
+    ['/tree/models/org/tiny@main/config.json', 404],
     ['/tree/slices/org/tiny/4-4', 404],
     ['/tree/slices/org/tiny/04-8', 404],
     ['/tree/slices/org/tiny/4-99', 404],
@@ -188,7 +190,6 @@ describe('the views', () => {
     for (const place of [
       `models/org/tiny`,
       `models/org/tiny@${revision}`,
-      `models/org/tiny@main`,
       `hub/models--org--tiny/snapshots/${revision}`,
     ]) {
       const { entries } = JSON.parse((await bytesOf(`/tree/${place}`)).toString()) as { entries: string[] };
