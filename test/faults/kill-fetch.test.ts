@@ -95,7 +95,7 @@ describe.skipIf(noPython)('kill -9 of fetch', () => {
       const budget = ['--budget', '200MiB'];
       for (let done = false; !done;) {
         // Early and late: at any time up to 64 MiB are on their way and not verified yet.
-        const killAt = random() * (kills % 3 === 0 ? 110 : 40) * MIB;
+        const killAt = random() * (kills % 3 === 0 ? 110 : 25) * MIB;
         const before = await egress(store.url);
         let kill = (): void => undefined;
         const proxy = await startProxy(store.port, { onBytes: (total) => total >= killAt && kill() });

@@ -6,8 +6,10 @@ const PIECES_BYTES = 8 * KIB * KIB;
 const MAX_PIECE_BYTES = KIB * KIB;
 /** Smaller ones cost more than they weigh. */
 const MIN_PIECE_BYTES = 64 * KIB;
-/** With more answers than this, none has a second piece on its way while the first is written. */
-const CROWD = 128;
+/** With no more answers than this, two pieces of each are on their way while a third is read. */
+const FEW = 16;
+/** With more answers than this, none is read ahead. */
+const MANY = 128;
 
 /**
  * How much memory each answer may hold. The more there are, the less each new piece has, so that clients which stop reading
@@ -32,8 +34,9 @@ export class FairShare {
     return Math.min(Math.max(share, MIN_PIECE_BYTES), MAX_PIECE_BYTES);
   }
 
-  /** Pieces of one answer in memory: one is read while another is on its way to the kernel. */
+  /** Pieces of one answer in memory: one is read while others are on their way to the kernel. */
   get piecesInFlight(): number {
-    return this.#answers > CROWD ? 1 : 2;
+    if (this.#answers <= FEW) return 3;
+    return this.#answers <= MANY ? 2 : 1;
   }
 }
