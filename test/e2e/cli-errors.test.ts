@@ -8,11 +8,10 @@ import { TINY } from '../support/models.js';
 import { egress, startStore, type RunningStore } from '../support/running-store.js';
 import { scratchDirectory } from '../support/scratch.js';
 
-let scratch: string;
+const scratch = scratchDirectory();
 let store: RunningStore;
 
 beforeAll(async () => {
-  scratch = await scratchDirectory();
   await calyxJson('add', TINY, '--name', 'org/tiny', '--data', join(scratch, 'data'));
   store = await startStore(join(scratch, 'data'));
   return async () => {

@@ -8,13 +8,12 @@ import { egress, startStore, type RunningStore } from '../support/running-store.
 import { scratchDirectory } from '../support/scratch.js';
 import { apparentBytes, expectSlice, expectedTensors, snapshot, tensorsOf } from '../support/slices.js';
 
-let scratch: string;
+const scratch = scratchDirectory();
 let store: RunningStore;
 const sources = new Map<string, Record<string, PythonTensor>>();
 const revisions = new Map<string, string>();
 
 beforeAll(async () => {
-  scratch = await scratchDirectory();
   const data = join(scratch, 'data');
   for (const { name, path } of MODELS) {
     const added = await calyxJson('add', path, '--name', `org/${name}`, '--data', data);

@@ -8,6 +8,7 @@ import { noCurl, sha256sum } from '../support/outside-tools.js';
 import { egress, metric, startStore, type RunningStore } from '../support/running-store.js';
 import { scratchDirectory } from '../support/scratch.js';
 
+const scratch = scratchDirectory();
 const SHARD = 'model-00003-of-00004.safetensors';
 let store: RunningStore;
 let revision: string;
@@ -16,7 +17,7 @@ let shard: Buffer;
 let blob: string;
 
 beforeAll(async () => {
-  const data = join(await scratchDirectory(), 'data');
+  const data = join(scratch, 'data');
   revision = String((await calyxJson('add', TINY, '--name', 'org/tiny', '--data', data))['revision']);
   store = await startStore(data);
   shard = await readFile(join(TINY, SHARD));

@@ -7,12 +7,12 @@ import { noCurl } from '../support/outside-tools.js';
 import { startStore, type RunningStore } from '../support/running-store.js';
 import { scratchDirectory } from '../support/scratch.js';
 
+const scratch = scratchDirectory();
 let store: RunningStore;
 let data: string;
 let empty: string;
 
 beforeAll(async () => {
-  const scratch = await scratchDirectory();
   data = join(scratch, 'data');
   empty = join(scratch, 'empty');
   await calyxJson('add', TINY, '--name', 'org/tiny', '--data', data);

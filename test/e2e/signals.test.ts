@@ -10,14 +10,13 @@ import { startProxy } from '../support/proxy.js';
 import { egress, startStore } from '../support/running-store.js';
 import { scratchDirectory } from '../support/scratch.js';
 
+const scratch = scratchDirectory();
 const MIB = 1024 * 1024;
 const SHARD = 'model-00001-of-00001.safetensors';
-let scratch: string;
 let data: string;
 let blob: string;
 
 beforeAll(async () => {
-  scratch = await scratchDirectory();
   data = join(scratch, 'data');
   const model = join(scratch, 'model');
   await writeRandomModel(model, { blocks: 4, matrixBytes: 4 * MIB, shards: 1, seed: 5 });

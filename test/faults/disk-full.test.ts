@@ -10,8 +10,8 @@ import { startStore, type RunningStore } from '../support/running-store.js';
 import { scratchDirectory } from '../support/scratch.js';
 import { expectSlice, tensorsOf } from '../support/slices.js';
 
+const scratch = scratchDirectory();
 const MIB = 1024 * 1024;
-let scratch: string;
 let store: RunningStore;
 let source: Record<string, PythonTensor>;
 
@@ -22,7 +22,6 @@ const noMount =
     : 'this user may not mount a tmpfs in a namespace of its own';
 
 beforeAll(async () => {
-  scratch = await scratchDirectory();
   const model = join(scratch, 'model');
   await writeRandomModel(model, { blocks: 6, matrixBytes: 3 * MIB, shards: 2, seed: 9 });
   await calyxJson('add', model, '--name', 'org/random', '--data', join(scratch, 'data'));

@@ -8,8 +8,8 @@ import { egress, startStore, type RunningStore } from '../support/running-store.
 import { scratchDirectory } from '../support/scratch.js';
 import { expectSlice, tensorsOf } from '../support/slices.js';
 
+const scratch = scratchDirectory();
 const TENSOR = 'model.layers.7.mlp.up_proj.weight';
-let scratch: string;
 let good: RunningStore;
 let bad: RunningStore;
 let source: Record<string, PythonTensor>;
@@ -18,7 +18,6 @@ let shard: string;
 let place: number;
 
 beforeAll(async () => {
-  scratch = await scratchDirectory();
   for (const name of ['good', 'bad'])
     await calyxJson('add', TINY, '--name', 'org/tiny', '--data', join(scratch, name));
   if (noPython === undefined) source = await tensorsOf(TINY);

@@ -12,15 +12,14 @@ import { scratchDirectory } from '../support/scratch.js';
 import { seeded } from '../support/seeded.js';
 import { expectSlice, tensorsOf } from '../support/slices.js';
 
+const scratch = scratchDirectory();
 const MIB = 1024 * 1024;
 const ALL = { blocks: [0, 1, 2, 3, 4, 5], embed: true, head: true };
-let scratch: string;
 let data: string;
 let store: RunningStore;
 let source: Record<string, PythonTensor>;
 
 beforeAll(async () => {
-  scratch = await scratchDirectory();
   data = join(scratch, 'data');
   const model = join(scratch, 'model');
   await writeRandomModel(model, { blocks: 6, matrixBytes: 4 * MIB, shards: 2, seed: 7 });

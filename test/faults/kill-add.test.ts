@@ -8,17 +8,16 @@ import { startStore, type RunningStore } from '../support/running-store.js';
 import { scratchDirectory } from '../support/scratch.js';
 import { seeded } from '../support/seeded.js';
 
+const scratch = scratchDirectory();
 const KILLS = 50;
 const MIB = 1024 * 1024;
 
 let store: RunningStore;
-let scratch: string;
 let data: string;
 /** The source's files with their sizes and digests, as coreutils see them. */
 const files = new Map<string, { size: number; digest: string }>();
 
 beforeAll(async () => {
-  scratch = await scratchDirectory();
   data = join(scratch, 'data');
   const model = join(scratch, 'model');
   await writeRandomModel(model, { blocks: 10, matrixBytes: 5 * MIB, shards: 6, seed: 3 });

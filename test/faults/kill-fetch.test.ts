@@ -11,16 +11,15 @@ import { scratchDirectory } from '../support/scratch.js';
 import { seeded } from '../support/seeded.js';
 import { apparentBytes, expectSlice, tensorsOf } from '../support/slices.js';
 
+const scratch = scratchDirectory();
 const KILLS = 50;
 const BLOCKS = 10;
 const MIB = 1024 * 1024;
 
 let store: RunningStore;
-let scratch: string;
 let source: Record<string, PythonTensor>;
 
 beforeAll(async () => {
-  scratch = await scratchDirectory();
   await writeRandomModel(join(scratch, 'model'), {
     blocks: BLOCKS,
     matrixBytes: 4.5 * MIB,

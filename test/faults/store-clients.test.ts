@@ -10,6 +10,7 @@ import { noCurl, sha256sum } from '../support/outside-tools.js';
 import { metric, startStore, type RunningStore } from '../support/running-store.js';
 import { scratchDirectory } from '../support/scratch.js';
 
+const scratch = scratchDirectory();
 const SHARD = 'model-00001-of-00001.safetensors';
 let store: RunningStore;
 let data: string;
@@ -17,7 +18,6 @@ let shard: Buffer;
 let blob: string;
 
 beforeAll(async () => {
-  const scratch = await scratchDirectory();
   const source = join(scratch, 'model');
   data = join(scratch, 'data');
   await writeRandomModel(source, { blocks: 4, matrixBytes: 4 * 1024 * 1024, shards: 1, seed: 1 });
