@@ -1,7 +1,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { temporaryDirectory } from '../../test/support/temporary-directory.js';
+import { testDirectory } from '../../test/support/directories.js';
 import { CalyxError, errorMessage, fileError, isCalyxError, systemCode, type ErrorCode } from './errors.js';
 
 const systemError = (code: string): Error => Object.assign(new Error(`${code}: raw`), { code });
@@ -42,7 +42,7 @@ describe('fileError', () => {
   });
 
   it('explains what the system really throws', async () => {
-    const directory = await temporaryDirectory();
+    const directory = testDirectory();
     await mkdir(join(directory, 'd'));
     const failed = async (path: string): Promise<ErrorCode> =>
       readFile(path).then(

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { expectError } from '../../test/support/expect-error.js';
 import { rawSafetensors, smallSafetensors } from '../../test/support/raw-safetensors.js';
-import { temporaryDirectory } from '../../test/support/temporary-directory.js';
+import { testDirectory } from '../../test/support/directories.js';
 import type { ErrorCode } from '../core/errors.js';
 import { checkComplete } from './block-map.js';
 import { parseIndex, readModel } from './model-directory.js';
@@ -29,7 +29,7 @@ const SHARDED: Files = {
 };
 
 async function modelOf(files: Files): Promise<string> {
-  const directory = join(await temporaryDirectory(), 'some-model');
+  const directory = join(testDirectory(), 'some-model');
   await mkdir(directory);
   for (const [path, content] of Object.entries(files)) {
     await mkdir(dirname(join(directory, path)), { recursive: true });
@@ -107,7 +107,7 @@ describe('readModel', () => {
   }); // prettier-ignore
 
   it('says which path is not there', async () => {
-    const missing = join(await temporaryDirectory(), 'no-such-model');
+    const missing = join(testDirectory(), 'no-such-model');
     await expectError(() => readModel(missing), 'not-found', missing);
   });
 });

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { expectError } from '../../test/support/expect-error.js';
 import { rawSafetensors, smallSafetensors } from '../../test/support/raw-safetensors.js';
-import { temporaryDirectory } from '../../test/support/temporary-directory.js';
+import { testDirectory } from '../../test/support/directories.js';
 import { readSafetensorsFile } from './safetensors-file.js';
 
 async function fileWith(bytes: Uint8Array): Promise<string> {
-  const path = join(await temporaryDirectory(), 'shard-7.safetensors');
+  const path = join(testDirectory(), 'shard-7.safetensors');
   await writeFile(path, bytes);
   return path;
 }
@@ -138,7 +138,7 @@ describe('readSafetensorsFile', () => {
   });
 
   it('says which file is not there, or is none', async () => {
-    const directory = await temporaryDirectory();
+    const directory = testDirectory();
     const missing = join(directory, 'none.safetensors');
     await expectError(() => readSafetensorsFile(missing), 'not-found', missing);
     const folder = join(directory, 'folder.safetensors');
@@ -147,7 +147,7 @@ describe('readSafetensorsFile', () => {
   });
 
   it.skipIf(process.platform === 'win32')('does not wait for a FIFO', async () => {
-    const path = join(await temporaryDirectory(), 'fifo.safetensors');
+    const path = join(testDirectory(), 'fifo.safetensors');
     execFileSync('mkfifo', [path]);
     await expectError(() => readSafetensorsFile(path), 'invalid-model', path, 'not a regular file');
   });

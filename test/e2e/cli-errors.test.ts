@@ -3,12 +3,12 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { calyx, calyxJson, ROOT, startCalyx } from '../support/cli.js';
+import { calyx, calyxJson, startCalyx } from '../support/cli.js';
 import { TINY } from '../support/models.js';
 import { egress, startStore, type RunningStore } from '../support/running-store.js';
-import { scratchDirectory } from '../support/scratch.js';
+import { ROOT, suiteDirectory } from '../support/directories.js';
 
-const scratch = scratchDirectory();
+const scratch = suiteDirectory();
 let store: RunningStore;
 
 beforeAll(async () => {

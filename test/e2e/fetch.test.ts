@@ -5,10 +5,10 @@ import { calyx, calyxJson } from '../support/cli.js';
 import { MODELS, TINY } from '../support/models.js';
 import { noPython, type PythonTensor } from '../support/outside-tools.js';
 import { egress, startStore, type RunningStore } from '../support/running-store.js';
-import { scratchDirectory } from '../support/scratch.js';
+import { suiteDirectory } from '../support/directories.js';
 import { apparentBytes, expectSlice, expectedTensors, snapshot, tensorsOf } from '../support/slices.js';
 
-const scratch = scratchDirectory();
+const scratch = suiteDirectory();
 let store: RunningStore;
 const sources = new Map<string, Record<string, PythonTensor>>();
 const revisions = new Map<string, string>();

@@ -6,9 +6,9 @@ import { curl, sendRaw } from '../support/http.js';
 import { TINY } from '../support/models.js';
 import { noCurl, sha256sum } from '../support/outside-tools.js';
 import { egress, metric, startStore, type RunningStore } from '../support/running-store.js';
-import { scratchDirectory } from '../support/scratch.js';
+import { suiteDirectory } from '../support/directories.js';
 
-const scratch = scratchDirectory();
+const scratch = suiteDirectory();
 const SHARD = 'model-00003-of-00004.safetensors';
 let store: RunningStore;
 let revision: string;

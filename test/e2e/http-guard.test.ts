@@ -5,9 +5,9 @@ import { curl, sendRaw } from '../support/http.js';
 import { TINY } from '../support/models.js';
 import { noCurl } from '../support/outside-tools.js';
 import { startStore, type RunningStore } from '../support/running-store.js';
-import { scratchDirectory } from '../support/scratch.js';
+import { suiteDirectory } from '../support/directories.js';
 
-const scratch = scratchDirectory();
+const scratch = suiteDirectory();
 let store: RunningStore;
 let data: string;
 let empty: string;

@@ -8,9 +8,9 @@ import { writeRandomModel } from '../support/models.js';
 import { sha256sum } from '../support/outside-tools.js';
 import { startProxy } from '../support/proxy.js';
 import { egress, startStore } from '../support/running-store.js';
-import { scratchDirectory } from '../support/scratch.js';
+import { suiteDirectory } from '../support/directories.js';
 
-const scratch = scratchDirectory();
+const scratch = suiteDirectory();
 const MIB = 1024 * 1024;
 const SHARD = 'model-00001-of-00001.safetensors';
 let data: string;

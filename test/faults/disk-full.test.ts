@@ -2,15 +2,15 @@ import { spawnSync } from 'node:child_process';
 import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { calyxJson, cleanEnvironment, ROOT, start } from '../support/cli.js';
+import { calyxJson, cleanEnvironment, start } from '../support/cli.js';
 import { writeRandomModel } from '../support/models.js';
 import { noPython, type PythonTensor } from '../support/outside-tools.js';
 import { startProxy } from '../support/proxy.js';
 import { startStore, type RunningStore } from '../support/running-store.js';
-import { scratchDirectory } from '../support/scratch.js';
+import { ROOT, suiteDirectory } from '../support/directories.js';
 import { expectSlice, tensorsOf } from '../support/slices.js';
 
-const scratch = scratchDirectory();
+const scratch = suiteDirectory();
 const MIB = 1024 * 1024;
 let store: RunningStore;
 let source: Record<string, PythonTensor>;

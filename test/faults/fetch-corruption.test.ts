@@ -5,10 +5,10 @@ import { calyx, calyxJson } from '../support/cli.js';
 import { TINY } from '../support/models.js';
 import { noPython, sha256sum, type PythonTensor } from '../support/outside-tools.js';
 import { egress, startStore, type RunningStore } from '../support/running-store.js';
-import { scratchDirectory } from '../support/scratch.js';
+import { suiteDirectory } from '../support/directories.js';
 import { expectSlice, tensorsOf } from '../support/slices.js';
 
-const scratch = scratchDirectory();
+const scratch = suiteDirectory();
 const TENSOR = 'model.layers.7.mlp.up_proj.weight';
 let good: RunningStore;
 let bad: RunningStore;

@@ -8,11 +8,11 @@ import { writeRandomModel } from '../support/models.js';
 import { noPython, type PythonTensor } from '../support/outside-tools.js';
 import { startProxy } from '../support/proxy.js';
 import { startStore, type RunningStore } from '../support/running-store.js';
-import { scratchDirectory } from '../support/scratch.js';
+import { suiteDirectory } from '../support/directories.js';
 import { seeded } from '../support/seeded.js';
 import { expectSlice, tensorsOf } from '../support/slices.js';
 
-const scratch = scratchDirectory();
+const scratch = suiteDirectory();
 const MIB = 1024 * 1024;
 const ALL = { blocks: [0, 1, 2, 3, 4, 5], embed: true, head: true };
 let data: string;

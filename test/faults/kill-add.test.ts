@@ -5,10 +5,10 @@ import { calyx, calyxJson, startCalyx } from '../support/cli.js';
 import { writeRandomModel } from '../support/models.js';
 import { sha256sum } from '../support/outside-tools.js';
 import { startStore, type RunningStore } from '../support/running-store.js';
-import { scratchDirectory } from '../support/scratch.js';
+import { suiteDirectory } from '../support/directories.js';
 import { seeded } from '../support/seeded.js';
 
-const scratch = scratchDirectory();
+const scratch = suiteDirectory();
 const KILLS = 50;
 const MIB = 1024 * 1024;
 

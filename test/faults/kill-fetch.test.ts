@@ -7,11 +7,11 @@ import { writeRandomModel } from '../support/models.js';
 import { noPython, sha256sum, type PythonTensor } from '../support/outside-tools.js';
 import { startProxy } from '../support/proxy.js';
 import { egress, startStore, type RunningStore } from '../support/running-store.js';
-import { scratchDirectory } from '../support/scratch.js';
+import { suiteDirectory } from '../support/directories.js';
 import { seeded } from '../support/seeded.js';
 import { apparentBytes, expectSlice, tensorsOf } from '../support/slices.js';
 
-const scratch = scratchDirectory();
+const scratch = suiteDirectory();
 const KILLS = 50;
 const BLOCKS = 10;
 const MIB = 1024 * 1024;

@@ -8,9 +8,9 @@ import { openSocket } from '../support/http.js';
 import { writeRandomModel } from '../support/models.js';
 import { noCurl, sha256sum } from '../support/outside-tools.js';
 import { metric, startStore, type RunningStore } from '../support/running-store.js';
-import { scratchDirectory } from '../support/scratch.js';
+import { suiteDirectory } from '../support/directories.js';
 
-const scratch = scratchDirectory();
+const scratch = suiteDirectory();
 const SHARD = 'model-00001-of-00001.safetensors';
 let store: RunningStore;
 let data: string;

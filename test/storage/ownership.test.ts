@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { acquireOwnership, askOwner } from '../../src/storage/files/ownership.js';
 import { expectError } from '../support/expect-error.js';
-import { temporaryDirectory } from '../support/temporary-directory.js';
+import { testDirectory } from '../support/directories.js';
 
 const program = fileURLToPath(new URL('../support/owner-process.js', import.meta.url));
 
@@ -72,7 +72,7 @@ const sockets = async (directory: string): Promise<string[]> =>
 
 describe('one owner', () => {
   it('of 8 processes at once exactly one owns a directory, each time, and the others name it', async () => {
-    const directory = join(await temporaryDirectory(), 'data');
+    const directory = join(testDirectory(), 'data');
     const contenders = await Promise.all(
       Array.from({ length: 8 }, (_, n) => start(directory, `number ${n}`)),
     );
@@ -98,7 +98,7 @@ describe('one owner', () => {
   });
 
   it('takes the place of an owner that was killed, at once', async () => {
-    const directory = await temporaryDirectory();
+    const directory = testDirectory();
     for (let round = 0; round < 3; round += 1) {
       const dead = await owner(directory);
       await dead.kill();
@@ -111,7 +111,7 @@ describe('one owner', () => {
   });
 
   it('of 8 processes that find a dead owner exactly one takes its place', async () => {
-    const directory = await temporaryDirectory();
+    const directory = testDirectory();
     const contenders = await Promise.all(Array.from({ length: 8 }, (_, n) => start(directory, `number ${n}`)));
     await (await owner(directory)).kill();
     const events = await Promise.all(contenders.map((contender) => contender.acquire()));
@@ -120,7 +120,7 @@ describe('one owner', () => {
   }); // prettier-ignore
 
   it('works in directories whose path is too long for a socket', async () => {
-    const directory = join(await temporaryDirectory(), 'd'.repeat(120), 'e'.repeat(120));
+    const directory = join(testDirectory(), 'd'.repeat(120), 'e'.repeat(120));
     const running = await owner(directory, 'far away');
     const acquire = () => acquireOwnership(directory, { description: 'x' });
     await expectError(acquire, 'busy', directory, `far away (process ${running.pid})`);
@@ -130,7 +130,7 @@ describe('one owner', () => {
   });
 
   it('is proven by a socket, not by a file: other files and what a killed contender left do not matter', async () => {
-    const directory = await temporaryDirectory();
+    const directory = testDirectory();
     await writeFile(join(directory, '1-00.sock'), '');
     await writeFile(join(directory, '2-00.sock.new'), '');
     await writeFile(join(directory, 'notes.txt'), '');
@@ -142,7 +142,7 @@ describe('one owner', () => {
   });
 
   it('names an owner that lives but does not answer', async () => {
-    const directory = await temporaryDirectory();
+    const directory = testDirectory();
     const stopped = await owner(directory);
     stopped.child.kill('SIGSTOP');
     const says = `process ${stopped.pid}, which does not answer`;
@@ -153,7 +153,7 @@ describe('one owner', () => {
   });
 
   it('fails where there can be no directory', async () => {
-    const directory = await temporaryDirectory();
+    const directory = testDirectory();
     await writeFile(join(directory, 'file'), '');
     await expect(acquireOwnership(join(directory, 'file'), { description: 'x' })).rejects.toThrow('EEXIST');
   });
@@ -161,13 +161,13 @@ describe('one owner', () => {
 
 describe('askOwner', () => {
   it('has nobody to ask where nobody is, not even a directory', async () => {
-    const directory = await temporaryDirectory();
+    const directory = testDirectory();
     expect(await askOwner(directory, { operation: 'echo', input: 1 })).toBeUndefined();
     expect(await askOwner(join(directory, 'none'), { operation: 'echo', input: 1 })).toBeUndefined();
   });
 
   it('brings the answer, the error, and word of a bug', async () => {
-    const directory = await temporaryDirectory();
+    const directory = testDirectory();
     await owner(directory, 'the store');
     const ask = (operation: string, input: unknown = null) => askOwner(directory, { operation, input });
     const input = { text: 'é\n"x"', list: [1, null, true] };
@@ -181,7 +181,7 @@ describe('askOwner', () => {
   });
 
   it('says busy where the owner answers no requests', async () => {
-    const directory = await temporaryDirectory();
+    const directory = testDirectory();
     const own = await acquireOwnership(directory, { description: 'calyx add (process 7)' });
     await expectError(
       () => askOwner(directory, { operation: 'x', input: null }),
@@ -192,7 +192,7 @@ describe('askOwner', () => {
   });
 
   it('says unavailable when the owner dies with the request in hand', async () => {
-    const directory = await temporaryDirectory();
+    const directory = testDirectory();
     const dying = await owner(directory);
     const asked = expectError(() => askOwner(directory, { operation: 'hang', input: null }), 'unavailable', directory, 'went away'); // prettier-ignore
     expect(await dying.event()).toEqual({ event: 'asked' });
@@ -201,7 +201,7 @@ describe('askOwner', () => {
   });
 
   it('says unavailable when the owner leaves with the request in hand', async () => {
-    const directory = await temporaryDirectory();
+    const directory = testDirectory();
     const leaving = await owner(directory);
     const asked = expectError(() => askOwner(directory, { operation: 'hang', input: null }), 'unavailable');
     expect(await leaving.event()).toEqual({ event: 'asked' });
@@ -210,7 +210,7 @@ describe('askOwner', () => {
   });
 
   it('tells the owner when the one who asked has died', async () => {
-    const directory = await temporaryDirectory();
+    const directory = testDirectory();
     const running = await owner(directory);
     const asking = await start(directory, 'asking');
     asking.tell('ask-hang');
@@ -220,7 +220,7 @@ describe('askOwner', () => {
   });
 
   it('stops asking when its signal fires', async () => {
-    const directory = await temporaryDirectory();
+    const directory = testDirectory();
     const running = await owner(directory);
     const controller = new AbortController();
     const reason = new Error('enough');

@@ -1,9 +1,8 @@
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { ROOT } from './directories.js';
 
-/** The root of the checkout, seen from `dist/test/support`. */
-export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
-const ENTRY = `${ROOT}bin/calyx.mjs`;
+const ENTRY = join(ROOT, 'bin/calyx.mjs');
 
 /** How a process ended, and what it said. */
 export interface Ended {

@@ -1,7 +1,7 @@
 import { createCipheriv } from 'node:crypto';
 import { mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ROOT } from './cli.js';
+import { ROOT } from './directories.js';
 
 /** The bundled model: 12 blocks, four shards, bf16. */
 export const TINY = join(ROOT, 'models', 'tiny-calyx');

@@ -7,7 +7,7 @@ import { layOutPart } from '../../src/weights/parts.js';
 import { readSafetensorsFile } from '../../src/weights/safetensors-file.js';
 import type { TensorLocation } from '../../src/weights/tensor.js';
 import { python, requirePython } from '../support/python.js';
-import { temporaryDirectory } from '../support/temporary-directory.js';
+import { testDirectory } from '../support/directories.js';
 
 const models = fileURLToPath(new URL('../../../test/fixtures/models/', import.meta.url));
 
@@ -46,7 +46,7 @@ async function writePart(path: string, directory: string, tensors: TensorLocatio
 describe("Python's safetensors", () => {
   it('reads every part of every fixture, with the tensors that it reads in the model itself', async (context) => {
     requirePython(context, 'numpy', 'safetensors');
-    const target = await temporaryDirectory();
+    const target = testDirectory();
     for (const name of ['llama3-rope', 'mistral-f32', 'qwen2-tied', 'qwen3']) {
       const directory = join(models, name);
       const { map, shards, tensors } = await readModel(directory);
@@ -68,7 +68,7 @@ describe("Python's safetensors", () => {
 
   it('accepts a part of mixed element types, odd sizes, names that need escapes, and no elements', async (context) => {
     requirePython(context, 'numpy', 'safetensors');
-    const path = join(await temporaryDirectory(), 'part.safetensors');
+    const path = join(testDirectory(), 'part.safetensors');
     const odd: [string, string, number[], number][] = [
       ['u8', 'U8', [3], 3],
       ['f16 "quoted" \\ é', 'F16', [5], 10],
@@ -91,7 +91,7 @@ describe("Python's safetensors", () => {
 
   it('writes files that are read here with the same offsets', async (context) => {
     requirePython(context, 'numpy', 'safetensors');
-    const path = join(await temporaryDirectory(), 'numpy.safetensors');
+    const path = join(testDirectory(), 'numpy.safetensors');
     const written = python(
       `
 import sys, json, numpy

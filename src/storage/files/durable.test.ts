@@ -1,12 +1,12 @@
 import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { temporaryDirectory } from '../../../test/support/temporary-directory.js';
+import { testDirectory } from '../../../test/support/directories.js';
 import { bootId, syncDirectory, writeFileAtomically } from './durable.js';
 
 describe('writeFileAtomically', () => {
   it('writes text and bytes, makes the directories on the way, and leaves nothing else', async () => {
-    const directory = await temporaryDirectory();
+    const directory = testDirectory();
     await writeFileAtomically(join(directory, 'a/b/text'), 'é');
     await writeFileAtomically(join(directory, 'a/b/bytes'), Uint8Array.of(0, 255));
     expect(await readFile(join(directory, 'a/b/text'))).toEqual(Buffer.from([0xc3, 0xa9]));
@@ -15,7 +15,7 @@ describe('writeFileAtomically', () => {
   });
 
   it('replaces a file in one step: a reader that has the old one open keeps it', async () => {
-    const directory = await temporaryDirectory();
+    const directory = testDirectory();
     const path = join(directory, 'f');
     await writeFile(path, 'old');
     const { ino } = await stat(path);
@@ -26,7 +26,7 @@ describe('writeFileAtomically', () => {
   });
 
   it('of many writers at once one wins whole', async () => {
-    const path = join(await temporaryDirectory(), 'f');
+    const path = join(testDirectory(), 'f');
     const texts = Array.from({ length: 20 }, (_, n) => String(n).repeat(100_000));
     await Promise.all(texts.map((text) => writeFileAtomically(path, text)));
     expect(texts).toContain(await readFile(path, 'utf8'));
@@ -34,7 +34,7 @@ describe('writeFileAtomically', () => {
   });
 
   it('leaves the old file and no rest when it fails', async () => {
-    const directory = await temporaryDirectory();
+    const directory = testDirectory();
     const path = join(directory, 'taken');
     await mkdir(join(path, 'inner'), { recursive: true });
     await expect(writeFileAtomically(path, 'x')).rejects.toThrow(/EISDIR|ENOTEMPTY|EEXIST/);
@@ -45,13 +45,13 @@ describe('writeFileAtomically', () => {
   });
 
   it.skipIf(process.getuid?.() === 0)('fails where it may not write (root may write anywhere)', async () => {
-    const directory = await temporaryDirectory();
+    const directory = testDirectory();
     await chmod(directory, 0o500);
     await expect(writeFileAtomically(join(directory, 'f'), 'x')).rejects.toThrow('EACCES');
   });
 
   it('replaces a symbolic link, never what it points to', async () => {
-    const directory = await temporaryDirectory();
+    const directory = testDirectory();
     await writeFile(join(directory, 'target'), 'old');
     await symlink('target', join(directory, 'link'));
     await writeFileAtomically(join(directory, 'link'), 'new');
@@ -61,7 +61,7 @@ describe('writeFileAtomically', () => {
 });
 
 it('syncs directories, and says so if there is none', async () => {
-  const directory = await temporaryDirectory();
+  const directory = testDirectory();
   await expect(syncDirectory(directory)).resolves.toBeUndefined();
   await expect(syncDirectory(join(directory, 'none'))).rejects.toThrow('ENOENT');
 });

@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { bytesOf } from '../../../test/support/blobs.js';
 import { expectError } from '../../../test/support/expect-error.js';
-import { temporaryDirectory } from '../../../test/support/temporary-directory.js';
+import { testDirectory } from '../../../test/support/directories.js';
 import { BufferPool } from '../buffer-pool.js';
 import { DirectorySource } from './directory-source.js';
 
 /** A directory with the blobs `a` to `e`, each with its own letter four times. */
 async function blobs(openFiles?: number) {
-  const directory = await temporaryDirectory();
+  const directory = testDirectory();
   for (const name of 'abcde') await writeFile(join(directory, name), name.repeat(4));
   const locate = (blob: string) => (blob === 'none' ? undefined : join(directory, blob));
   const options = openFiles === undefined ? {} : { openFiles };
