@@ -47,7 +47,10 @@ export class Manifest {
     this.files = files;
     this.map = map;
     this.#byPath = new Map(files.map((file) => [file.path, file]));
-    this.#byBlob = new Map(files.map((file) => [file.blob, file]));
+    // The same content may also stand beside the weights as a file that nothing names; how it is cut is known from the tensors.
+    this.#byBlob = new Map(
+      [...files].sort((a, b) => a.tensors.length - b.tensors.length).map((file) => [file.blob, file]),
+    );
     let next = 0;
     this.#firstOrdinals = files.map((file) => (next += file.tensors.length) - file.tensors.length);
   }
@@ -67,7 +70,7 @@ export class Manifest {
     return this.#byPath.get(path);
   }
 
-  /** A file with this content, or undefined. */
+  /** A file with this content, or undefined; the one with tensors if there are several. */
   fileOfBlob(blob: Digest): ManifestFile | undefined {
     return this.#byBlob.get(blob);
   }

@@ -4,7 +4,7 @@ import { DemoCluster, DEMO_MODEL } from '../app/demo/cluster.js';
 import { ModelRunner, type RunResult } from '../app/run/model-runner.js';
 import { DEFAULT_REF, formatModelName } from '../core/names.js';
 import { formatSize } from '../core/units.js';
-import { note, print, printJson, printTable } from './terminal.js';
+import { note, print, printJson, printTable, writeGenerated } from './terminal.js';
 import { runCommand, type CommonOptions } from './run-command.js';
 
 interface DemoOptions extends CommonOptions {
@@ -70,7 +70,7 @@ async function answer(
   signal: AbortSignal,
 ): Promise<RunResult> {
   const write = (piece: string): void => {
-    if (!quiet) process.stdout.write(piece);
+    if (!quiet) writeGenerated(piece);
   };
   try {
     return await runner.run({ text, raw: false }, { maxTokens: MAX_TOKENS, signal, onText: write });

@@ -22,6 +22,7 @@ interface FetchCommandOptions extends CommonOptions {
   readonly into?: string;
   readonly budget?: string;
   readonly dryRun?: boolean;
+  readonly sync?: boolean;
 }
 
 /** `calyx fetch MODEL --blocks A:B --into DIR`: a slice on this machine's disk. */
@@ -42,6 +43,7 @@ export function fetchCommand(program: Command): void {
     )
     .option('--into <directory>', "the slice's directory; needed unless a model directory is only planned")
     .option('--budget <size>', 'the most that the directory may take: 500MB, 64GiB, ...')
+    .option('--sync', 'wait until the disk has each part before it is shown, so that it survives a power cut')
     .option('--dry-run', 'only say what would be fetched')
     .option('--json', 'print the result as JSON')
     .option('--verbose', 'show where errors come from')
@@ -64,6 +66,7 @@ export function fetchCommand(program: Command): void {
           drop: (count) => selectParts(options.drop, options.dropEmbed, options.dropHead, count),
           ...(options.budget === undefined ? {} : { budgetBytes: parseSize(options.budget) }),
           dryRun: options.dryRun === true,
+          sync: options.sync === true,
           signal,
           onTotal: (bytes) => bar.start(bytes),
           onBytes: (bytes) => bar.add(bytes),

@@ -1,4 +1,5 @@
 import { errorMessage, isCalyxError } from '../core/errors.js';
+import { printable } from '../core/printable.js';
 import { stderrColors } from './terminal.js';
 
 /** What every command can be told. */
@@ -8,7 +9,7 @@ export interface CommonOptions {
 }
 
 /** Something else than success, told by its number alone. */
-export const EXIT = { failure: 1, usage: 2, sigint: 130, sigterm: 143 } as const;
+export const EXIT = { failure: 1, usage: 2, sigint: 130, sigpipe: 141, sigterm: 143 } as const;
 
 /**
  * Runs a command: SIGINT and SIGTERM abort its signal, errors are told in one or two lines, and the exit code is set.
@@ -33,13 +34,15 @@ export async function runCommand(
   // Whoever started us with a channel wants us to end with it.
   process.once('disconnect', stop(EXIT.sigterm));
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0);
+    // Nobody reads on (as in `| head`), which ends the command as a signal does.
+    if (error.code === 'EPIPE') stop(EXIT.sigpipe)();
   });
   try {
     process.exitCode = (await command(controller.signal)) ?? 0;
   } catch (error) {
-    if (signalCode !== undefined) process.stderr.write('interrupted\n');
-    else {
+    if (signalCode !== undefined) {
+      if (signalCode !== EXIT.sigpipe) process.stderr.write('interrupted\n');
+    } else {
       printError(error, options.verbose === true);
       process.exitCode = isCalyxError(error, 'usage') ? EXIT.usage : EXIT.failure;
     }
@@ -51,15 +54,15 @@ export async function runCommand(
 /** Tells what happened, to which thing, and what to do next; with `verbose`, also where. */
 export function printError(error: unknown, verbose: boolean): void {
   const { red, dim } = stderrColors;
-  process.stderr.write(`${red('error:')} ${errorMessage(error)}\n`);
-  if (isCalyxError(error) && error.hint !== undefined) process.stderr.write(`  ${error.hint}\n`);
+  process.stderr.write(`${red('error:')} ${printable(errorMessage(error))}\n`);
+  if (isCalyxError(error) && error.hint !== undefined) process.stderr.write(`  ${printable(error.hint)}\n`);
   if (!verbose) {
     if (!isCalyxError(error))
       process.stderr.write(`  this was not expected; --verbose shows where it happened\n`);
     return;
   }
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause)
-    process.stderr.write(dim(`${cause.stack ?? cause.message}\n`));
+    process.stderr.write(dim(`${printable(cause.stack ?? cause.message)}\n`));
 }
 
 /** Resolves when the signal fires. */

@@ -4,7 +4,7 @@ import { ModelRunner, type Prompt, type RunResult } from '../app/run/model-runne
 import { formatBlockRange } from '../core/block-range.js';
 import { CalyxError } from '../core/errors.js';
 import { formatModelName, parseModelSpec } from '../core/names.js';
-import { note, printJson } from './terminal.js';
+import { note, printJson, writeGenerated } from './terminal.js';
 import { runCommand, type CommonOptions } from './run-command.js';
 import { storeUrls } from './settings.js';
 
@@ -53,7 +53,7 @@ export function runModelCommand(program: Command): void {
           const result = await runner.run(asked, {
             ...sampling,
             signal,
-            ...(stream ? { onText: (piece: string) => process.stdout.write(piece) } : {}),
+            ...(stream ? { onText: writeGenerated } : {}),
           });
           if (stream) {
             if (result.text === '') process.stdout.write(result.tokens.join(','));

@@ -1,21 +1,27 @@
 import { SingleBar } from 'cli-progress';
 import Table from 'cli-table3';
 import pc from 'picocolors';
+import { printable, printableJson, printableLine } from '../core/printable.js';
 import { formatSeconds, formatSize } from '../core/units.js';
 
 /** Results go to stdout; everything else goes to stderr. */
 export function print(text: string): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${printable(text)}\n`);
+}
+
+/** Writes a piece of text that a model generated. In a terminal nothing in it can do harm; in a file it is as it is. */
+export function writeGenerated(piece: string): void {
+  process.stdout.write(process.stdout.isTTY ? printable(piece) : piece);
 }
 
 /** Prints one JSON object or array to stdout. */
 export function printJson(value: unknown): void {
-  print(JSON.stringify(value, null, process.stdout.isTTY ? 2 : 0));
+  process.stdout.write(`${printableJson(JSON.stringify(value, null, process.stdout.isTTY ? 2 : 0))}\n`);
 }
 
 /** A word to the user while something goes on. */
 export function note(text: string): void {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${printable(text)}\n`);
 }
 
 /** Colours for stderr; none if it is no terminal or `NO_COLOR` is set. */
@@ -51,7 +57,7 @@ export function printTable(
       ].map((part) => [part, '']),
     ),
   });
-  table.push(...rows.map((row) => [...row]));
+  table.push(...rows.map((row) => row.map(printableLine)));
   print(
     table
       .toString()

@@ -87,6 +87,27 @@ describe('calyx demo', () => {
     expect(processesWith(directory)).toEqual([]);
   });
 
+  it('a second Ctrl-C does not wait, and leaves nothing either', async () => {
+    const directory = testDirectory();
+    const demo = startDemo(directory, '--once');
+    await printed(demo, 'node-1');
+    demo.child.kill('SIGINT');
+    demo.child.kill('SIGINT');
+    expect((await demo.ended).code).toBe(130);
+    expect(readdirSync(directory)).toEqual([]);
+    await vi.waitFor(() => expect(processesWith(directory)).toEqual([]), { timeout: 20_000, interval: 50 });
+  });
+
+  it('ends in order when nobody reads on, as in `| head`', async () => {
+    const directory = testDirectory();
+    const demo = startDemo(directory, '--once');
+    await printed(demo, 'store');
+    demo.child.stdout?.destroy();
+    expect((await demo.ended).code).toBe(141);
+    expect(readdirSync(directory)).toEqual([]);
+    expect(processesWith(directory)).toEqual([]);
+  });
+
   it('if it is killed, its processes end too', async () => {
     const directory = testDirectory();
     const demo = startDemo(directory, '--once');

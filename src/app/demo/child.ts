@@ -77,6 +77,11 @@ export class Child {
     clearTimeout(timer);
   }
 
+  /** Ends the process at once, without waiting: for when we ourselves must end. */
+  kill(): void {
+    this.#process.kill('SIGKILL');
+  }
+
   #take(line: string): void {
     let event: ChildEvent;
     try {

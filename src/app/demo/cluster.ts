@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,12 +44,19 @@ const statusSchema = z.object({ blobBytesSent: z.number() });
 export class DemoCluster {
   readonly directory: string;
   readonly #children: Child[] = [];
+  readonly #running = new Set<Child>();
+  /** If the process has to end before `stop` is through, nothing is left either. */
+  readonly #onExit = (): void => {
+    for (const child of this.#running) child.kill();
+    rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 });
+  };
   nodes: DemoNode[] = [];
   added: Added | undefined;
   storeUrl: URL | undefined;
 
   private constructor(directory: string) {
     this.directory = directory;
+    process.once('exit', this.#onExit);
   }
 
   /** Starts everything; if that fails, nothing is left. */
@@ -98,13 +106,20 @@ export class DemoCluster {
     const [store, ...nodes] = this.#children.splice(0);
     await Promise.all(nodes.map((node) => node.stop()));
     await store?.stop();
+    this.#running.clear();
     await rm(this.directory, { recursive: true, force: true });
+    process.off('exit', this.#onExit);
+  }
+
+  #track(child: Child): void {
+    this.#children.push(child);
+    this.#running.add(child);
   }
 
   async #startStore(signal: AbortSignal): Promise<URL> {
     const data = join(this.directory, 'store');
     const store = new Child('the store', ['store', '--data', data, '--listen', '127.0.0.1:0', '--json']);
-    this.#children.push(store);
+    this.#track(store);
     const { url } = listeningSchema.parse(await store.event('listening', signal));
     this.storeUrl = new URL(url);
     return this.storeUrl;
@@ -133,7 +148,7 @@ export class DemoCluster {
       ],
       ...['--data', data, '--budget', String(budget), '--listen', '127.0.0.1:0', '--json'],
     ]);
-    this.#children.push(node);
+    this.#track(node);
     const { bytesNeeded } = fetchedSchema.parse(await node.event('fetched', signal));
     await node.event('listening', signal);
     return { name, blocks, bytesNeeded, bytesOnDisk: await directoryBytes(data), budget };

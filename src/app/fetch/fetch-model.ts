@@ -18,6 +18,8 @@ export interface FetchModelOptions {
   readonly drop?: (blockCount: number) => readonly PartId[];
   readonly budgetBytes?: number;
   readonly dryRun?: boolean;
+  /** Syncs each part before it is shown. @default false */
+  readonly sync?: boolean;
   readonly signal: AbortSignal;
   readonly onTotal?: (bytes: number) => void;
   readonly onBytes?: (bytes: number) => void;
@@ -35,7 +37,7 @@ export interface FetchedModel extends FetchResult {
 /** Fetches a slice of a model from the stores; rejects as `fetchSlice` does. */
 export async function fetchModel(options: FetchModelOptions): Promise<FetchedModel> {
   const startedAt = performance.now();
-  const { spec, stores, signal, add, drop, onTotal, onBytes, budgetBytes, dryRun } = options;
+  const { spec, stores, signal, add, drop, onTotal, onBytes, budgetBytes, dryRun, sync } = options;
   const into = resolve(options.into);
   const client = new StoreClient(stores);
   try {
@@ -48,6 +50,7 @@ export async function fetchModel(options: FetchModelOptions): Promise<FetchedMod
       drop: drop?.(blockCount) ?? [],
       ...(budgetBytes === undefined ? {} : { budgetBytes }),
       ...(dryRun === undefined ? {} : { dryRun }),
+      ...(sync === undefined ? {} : { sync }),
       ...(onTotal === undefined ? {} : { onTotal }),
       ...(onBytes === undefined ? {} : { onBytes }),
       signal,

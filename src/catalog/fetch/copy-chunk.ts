@@ -1,8 +1,9 @@
-import { open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256 } from '../../core/digest.js';
 import { CalyxError, fileError } from '../../core/errors.js';
 import type { LocalCopy } from './slice-plan.js';
+import { openOwn } from './open-own.js';
 import { writeFully } from './write-fully.js';
 
 /**
@@ -12,23 +13,31 @@ import { writeFully } from './write-fully.js';
  */
 export async function copyChunk(directory: string, { from, to, length, digest }: LocalCopy): Promise<void> {
   const bytes = Buffer.allocUnsafe(length);
-  const source = await open(join(directory, from.file), 'r');
-  try {
+  await withFile(join(directory, from.file), 'cannot read', async (source) => {
     const { bytesRead } = await source.read(bytes, 0, length, from.position);
-    if (bytesRead !== length || sha256(bytes) !== digest) {
-      throw new CalyxError('changed', `${join(directory, from.file)} changed while the slice was made`, {
-        hint: 'run the command again',
-      });
-    }
-  } finally {
-    await source.close();
-  }
-  const target = await open(join(directory, to.file), 'r+');
+    if (bytesRead === length && sha256(bytes) === digest) return;
+    throw new CalyxError('changed', `${join(directory, from.file)} changed while the slice was made`, {
+      hint: 'run the command again',
+    });
+  });
+  await withFile(join(directory, to.file), 'cannot write', (target) =>
+    writeFully(target, bytes, to.position),
+  );
+}
+
+async function withFile(
+  path: string,
+  doing: string,
+  use: (file: FileHandle) => Promise<void>,
+): Promise<void> {
   try {
-    await writeFully(target, bytes, to.position);
+    const file = await openOwn(path);
+    try {
+      await use(file);
+    } finally {
+      await file.close();
+    }
   } catch (error) {
-    throw fileError(error, 'cannot write', join(directory, to.file));
-  } finally {
-    await target.close();
+    throw fileError(error, doing, path);
   }
 }

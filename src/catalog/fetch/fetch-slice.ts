@@ -32,6 +32,11 @@ export interface FetchOptions {
   readonly drop?: readonly PartId[];
   /** Bytes that the directory may have afterwards and meanwhile. @default no bound */
   readonly budgetBytes?: number;
+  /**
+   * Syncs each part before it is shown. Without it, a part may read as zeros after a power cut until the next fetch, which does
+   * not trust what an earlier boot left unsynced. @default false
+   */
+  readonly sync?: boolean;
   /** Only says what would be done. @default false */
   readonly dryRun?: boolean;
   /** Makes the runner, once there is something to fetch. */
@@ -198,7 +203,12 @@ class Fetch {
     const present: ChunkAt[] = [...chunksOf(files.filter((file) => !missing.includes(file)))];
     for (const plan of missing) {
       this.#options.signal.throwIfAborted();
-      const good = await this.#directory.beginFile(plan.name, plan.file.size, plan.chunks);
+      const good = await this.#directory.beginFile(
+        plan.name,
+        plan.file.size,
+        plan.chunks,
+        this.#options.signal,
+      );
       const file = this.#directory.partialName(plan.name);
       plan.chunks.forEach((chunk, index) => (good.has(index) ? present : absent).push({ ...chunk, file }));
     }
@@ -209,9 +219,12 @@ class Fetch {
     plan: ChunkPlan,
     missing: readonly FilePlan[],
   ): Promise<Pick<TransferRunner, 'retries' | 'bytesReceived'>> {
-    const progress = new SliceProgress(this.#directory, missing, plan);
+    const progress = new SliceProgress(this.#directory, missing, plan, this.#options.sync ?? false);
     // All copies come first: finishing a file takes it away from under the name that others are copied from.
-    for (const copy of plan.copies) await copyChunk(this.#options.into, copy);
+    for (const copy of plan.copies) {
+      this.#options.signal.throwIfAborted();
+      await copyChunk(this.#options.into, copy);
+    }
     await progress.finishReady();
     await progress.arrived(plan.copies.map((copy) => copy.to));
     if (plan.transfers.length === 0) return { retries: 0, bytesReceived: 0 };
@@ -253,14 +266,14 @@ class Fetch {
 
   /** A wrong chunk is told by file and tensor, not only by its digest. */
   #nameTensor(error: unknown): unknown {
-    if (!isCalyxError(error, 'corrupt')) return error;
+    if (!isCalyxError(error)) return error;
     const match = /(\d+) at (\d+) of the blob ([0-9a-f]{64})/.exec(error.message);
     const file = match?.[3] === undefined ? undefined : this.#options.revision.manifest.fileOfBlob(match[3]);
     if (file === undefined) return error;
     const at = Number(match?.[2]);
     const tensor = file.tensors.find(({ offset, length }) => at >= offset && at < offset + length);
     const what = tensor === undefined ? file.path : `${file.path}, tensor ${tensor.name}`;
-    return new CalyxError('corrupt', `${what}: ${error.message}`, {
+    return new CalyxError(error.code, `${what}: ${error.message}`, {
       ...(error.hint === undefined ? {} : { hint: error.hint }),
       cause: error,
     });

@@ -1,9 +1,10 @@
-import { open, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError } from '../../core/errors.js';
 import { mapLimited } from '../../core/map-limited.js';
 import { subLease, type ByteSource } from '../../storage/byte-source.js';
 import { transferBytes, type Transfer } from './transfer.js';
+import { openOwn } from './open-own.js';
 import { writeFully } from './write-fully.js';
 
 /** Called when all bytes of a transfer are in their files. */
@@ -83,7 +84,7 @@ class OpenFiles {
     const path = join(this.#directory, name);
     let file = this.#files.get(name);
     if (file === undefined) {
-      file = open(path, 'r+');
+      file = openOwn(path);
       file.catch(() => undefined);
       this.#files.set(name, file);
     }

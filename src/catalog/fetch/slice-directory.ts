@@ -1,4 +1,4 @@
-import { appendFile, mkdir, open, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
+import { appendFile, lstat, mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { sha256 } from '../../core/digest.js';
@@ -9,6 +9,7 @@ import { identify } from '../ingest/scan.js';
 import { sizeOf } from '../ingest/staging-journal.js';
 import { SLICE_FILE } from '../slice.js';
 import type { PlacedChunk } from './slice-plan.js';
+import { openOwn } from './open-own.js';
 import { writeFully } from './write-fully.js';
 
 /** What `slice.json` says, as far as it matters here. */
@@ -33,6 +34,9 @@ const VERIFIED = join(OWN, 'verified.json');
 const PARTIAL = join(OWN, 'partial');
 
 const OWNERS = join(OWN, 'owners');
+
+/** In place of a boot: the file was synced, so it is trusted in every one. */
+const SYNCED = 'synced';
 
 /** What a write that was killed leaves behind, see `writeFileAtomically`. */
 const LEFTOVER = /^(.+)\.[0-9a-f]{12}\.tmp$/;
@@ -98,7 +102,8 @@ export class SliceDirectory {
   /** True if a file is whole, verified and unchanged since. */
   async isVerified(name: string, size: number): Promise<boolean> {
     const known = Object.hasOwn(this.#verified, name) ? this.#verified[name] : undefined;
-    if (known === undefined || known.bootId !== this.#bootId || known.size !== size) return false;
+    if (known === undefined || known.size !== size) return false;
+    if (known.bootId !== this.#bootId && known.bootId !== SYNCED) return false;
     const now = await identify(join(this.path, name)).catch(() => undefined);
     return (
       now !== undefined && now.size === size && now.inode === known.inode && now.mtimeNs === known.mtimeNs
@@ -110,31 +115,40 @@ export class SliceDirectory {
    *
    * @returns the chunks that are there and were verified again just now, by their index in `chunks`
    */
-  async beginFile(name: string, size: number, chunks: readonly PlacedChunk[]): Promise<Set<number>> {
+  async beginFile(
+    name: string,
+    size: number,
+    chunks: readonly PlacedChunk[],
+    signal: AbortSignal,
+  ): Promise<Set<number>> {
     const partial = join(this.path, this.partialName(name));
     try {
       await mkdir(dirname(partial), { recursive: true });
       const expected = await this.expectedChunks(name, chunks.length);
-      // Out of sight, so that its good chunks need not come again and its wrong ones are not read.
-      if (await this.isShown(name)) await rename(join(this.path, name), partial);
-      const file = await open(partial, (await sizeOf(partial)) === undefined ? 'w+' : 'r+');
+      if (await this.isShown(name)) {
+        // Out of sight, so that its wrong chunks are not read; the journal comes first, so that its good ones need not come again.
+        await this.#writeJournal(name, expected);
+        await rename(join(this.path, name), partial);
+      }
+      const file = await openOwn(partial, true);
       try {
         await file.truncate(size);
         const good = new Set<number>();
         for (const index of expected) {
           const chunk = chunks[index];
           if (chunk === undefined) continue;
+          signal.throwIfAborted();
           const bytes = Buffer.allocUnsafe(chunk.length);
           const { bytesRead } = await file.read(bytes, 0, chunk.length, chunk.position);
           if (bytesRead === chunk.length && sha256(bytes) === chunk.digest) good.add(index);
         }
-        await rm(this.#journal(name), { force: true });
-        await this.recordChunks(name, [...good]);
+        await this.#writeJournal(name, [...good]);
         return good;
       } finally {
         await file.close();
       }
     } catch (error) {
+      signal.throwIfAborted();
       throw fileError(error, 'cannot prepare', partial);
     }
   }
@@ -148,23 +162,31 @@ export class SliceDirectory {
     });
   }
 
-  /** Writes the literal bytes of a file whose chunks are all in, and shows it under its own name. */
+  /**
+   * Writes the literal bytes of a file whose chunks are all in, and shows it under its own name; with `sync` not before it would
+   * survive a power cut.
+   */
   async finishFile(
     name: string,
     literals: readonly { readonly position: number; readonly bytes: Uint8Array }[],
+    sync = false,
   ): Promise<void> {
     const partial = join(this.path, this.partialName(name));
     try {
-      const file = await open(partial, 'r+');
+      const file = await openOwn(partial);
       try {
         for (const { position, bytes } of literals) await writeFully(file, bytes, position);
+        if (sync) await file.datasync();
       } finally {
         await file.close();
       }
       await mkdir(dirname(join(this.path, name)), { recursive: true });
       await rename(partial, join(this.path, name));
       await rm(this.#journal(name), { force: true });
-      this.#verified[name] = { bootId: this.#bootId, ...(await identify(join(this.path, name))) };
+      this.#verified[name] = {
+        bootId: sync ? SYNCED : this.#bootId,
+        ...(await identify(join(this.path, name))),
+      };
     } catch (error) {
       throw fileError(error, 'cannot complete', join(this.path, name));
     }
@@ -193,7 +215,7 @@ export class SliceDirectory {
       }
     }
     for (const entry of await readdir(join(this.path, PARTIAL)).catch(() => [] as string[])) {
-      const name = entry.replace(/\.journal$/, '').replaceAll('%2F', '/');
+      const name = entry.replace(/\.journal(?:\.new)?$/, '').replaceAll('%2F', '/');
       if (!expected.has(name)) await rm(join(this.path, PARTIAL, entry), { force: true });
     }
   }
@@ -215,6 +237,13 @@ export class SliceDirectory {
     return join(this.path, `${this.partialName(name)}.journal`);
   }
 
+  /** Puts a journal in place of another one, whole. */
+  async #writeJournal(name: string, indexes: readonly number[]): Promise<void> {
+    const journal = this.#journal(name);
+    await writeFile(`${journal}.new`, Buffer.from(Uint32Array.from(indexes).buffer));
+    await rename(`${journal}.new`, journal);
+  }
+
   async #readJournal(name: string, count: number): Promise<number[]> {
     const bytes = await readFile(this.#journal(name)).catch(() => Buffer.alloc(0));
     const indexes = new Set<number>();
@@ -228,6 +257,17 @@ export class SliceDirectory {
       throw fileError(error, 'cannot use', this.path);
     });
     const hint = 'choose an empty directory for --into';
+    if (await isSymbolicLink(join(this.path, OWN))) {
+      throw new CalyxError('refused', `${join(this.path, OWN)} is a symbolic link, which is not followed`, {
+        hint,
+      });
+    }
+    for (let above = this.path; above !== dirname(above); above = dirname(above)) {
+      if (!(await exists(join(above, OWN, 'refs')))) continue;
+      throw new CalyxError('exists', `${this.path} lies in ${above}, the data directory of a store`, {
+        hint,
+      });
+    }
     const finished = sliceSchema.safeParse(await readJson(join(this.path, SLICE_FILE))).data;
     const { model, revision } = this.#of;
     for (const other of [finished, begun]) {
@@ -244,6 +284,20 @@ export class SliceDirectory {
     if (own.every((name) => name === 'owners' || LEFTOVER.exec(name)?.[1] === 'verified.json')) return;
     throw new CalyxError('exists', `${this.path} is not empty and holds no slice`, { hint });
   }
+}
+
+async function isSymbolicLink(path: string): Promise<boolean> {
+  return lstat(path).then(
+    (info) => info.isSymbolicLink(),
+    () => false,
+  );
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function readJson(path: string): Promise<unknown> {

@@ -1,4 +1,5 @@
 import type { Digest } from '../../core/digest.js';
+import { CalyxError } from '../../core/errors.js';
 import { segmentLength, type TreeFile } from '../file-tree.js';
 import type { Manifest } from '../manifest.js';
 import { joinChunks, type Target, type Transfer, type WantedBlobChunk } from './transfer.js';
@@ -22,6 +23,12 @@ export function placedChunks(file: TreeFile, manifest: Manifest): PlacedChunk[] 
       const source = manifest.fileOfBlob(segment.blob);
       if (source === undefined) throw new Error(`a slice refers to the unknown blob ${segment.blob}`);
       for (const chunk of manifest.chunks(source, segment.offset, segment.length)) {
+        const end = segment.offset + segment.length;
+        if (chunk.offset < segment.offset || chunk.offset + chunk.length > end) {
+          throw new CalyxError('corrupt', `the manifest cuts ${source.path} differently from its tensors`, {
+            hint: 'publish the model again',
+          });
+        }
         placed.push({ ...chunk, position: position + chunk.offset - segment.offset });
       }
     }

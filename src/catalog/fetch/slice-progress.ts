@@ -7,10 +7,13 @@ import type { Target } from './transfer.js';
 export class SliceProgress {
   readonly #directory: SliceDirectory;
   readonly #files = new Map<string, { plan: FilePlan; indexes: Map<number, number>; lacking: number }>();
+  readonly #sync: boolean;
   #queue: Promise<void> = Promise.resolve();
 
-  constructor(directory: SliceDirectory, missing: readonly FilePlan[], plan: ChunkPlan) {
+  /** @param sync true if a file is to survive a power cut from the moment it is shown */
+  constructor(directory: SliceDirectory, missing: readonly FilePlan[], plan: ChunkPlan, sync: boolean) {
     this.#directory = directory;
+    this.#sync = sync;
     for (const file of missing) {
       const indexes = new Map(file.chunks.map((chunk, index) => [chunk.position, index]));
       this.#files.set(directory.partialName(file.name), { plan: file, indexes, lacking: 0 });
@@ -33,7 +36,10 @@ export class SliceProgress {
     const byFile = new Map<string, number[]>();
     for (const { file, position } of targets) {
       const index = this.#files.get(file)?.indexes.get(position);
-      if (index !== undefined) byFile.set(file, [...(byFile.get(file) ?? []), index]);
+      if (index === undefined) continue;
+      const indexes = byFile.get(file);
+      if (indexes === undefined) byFile.set(file, [index]);
+      else indexes.push(index);
     }
     for (const [file, indexes] of byFile) {
       const entry = this.#files.get(file);
@@ -61,6 +67,6 @@ export class SliceProgress {
       if ('literal' in segment) literals.push({ position, bytes: segment.literal });
       position += segmentLength(segment);
     }
-    await this.#directory.finishFile(name, literals);
+    await this.#directory.finishFile(name, literals, this.#sync);
   }
 }

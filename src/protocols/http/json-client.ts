@@ -18,6 +18,9 @@ export interface RequestOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** The longest answer that is allowed may take so long, and no longer. */
+const MIN_BYTES_PER_SECOND = 64 * 1024;
+
 const DEFAULTS = { timeoutMs: 15_000, maxBytes: 4 * 1024 * 1024 } as const;
 
 /** Asks a Calyx server for JSON or small contents. Errors name the server and the way out. */
@@ -26,9 +29,11 @@ export class JsonClient {
   readonly url: string;
   readonly #pool: Pool;
   readonly #basePath: string;
+  readonly #timeoutMs: number;
 
   constructor(url: URL, options: JsonClientOptions = {}) {
     const timeoutMs = options.timeoutMs ?? DEFAULTS.timeoutMs;
+    this.#timeoutMs = timeoutMs;
     this.url = url.href.replace(/\/$/, '');
     this.#basePath = url.pathname.replace(/\/$/, '');
     this.#pool = new Pool(url.origin, {
@@ -54,23 +59,27 @@ export class JsonClient {
 
   /** Sends a request and reads the bytes of its answer; rejects as {@link JsonClient.json}. */
   async bytes(path: string, options: RequestOptions = {}): Promise<Uint8Array> {
+    const maxBytes = options.maxBytes ?? DEFAULTS.maxBytes;
+    // An answer that only drips ends too.
+    const deadline = AbortSignal.timeout(
+      Math.ceil(this.#timeoutMs + (maxBytes / MIN_BYTES_PER_SECOND) * 1000),
+    );
+    const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
     try {
       const answer = await this.#pool.request({
         method: options.method ?? 'GET',
         path: this.#basePath + path,
         headers: options.body === undefined ? {} : { 'content-type': 'application/json' },
         body: options.body === undefined ? null : JSON.stringify(options.body),
-        signal: options.signal ?? null,
+        signal,
       });
-      const bytes = await readBounded(
-        answer.body,
-        options.maxBytes ?? DEFAULTS.maxBytes,
-        `${this.url}${path}`,
-      );
+      const bytes = await readBounded(answer.body, maxBytes, `${this.url}${path}`);
       if (answer.statusCode >= 200 && answer.statusCode < 300) return bytes;
       throw fromWireError(answer.statusCode, parse(bytes), this.url);
     } catch (error) {
       options.signal?.throwIfAborted();
+      if (deadline.aborted)
+        throw new CalyxError('timeout', `${this.url} answers too slowly`, { cause: error });
       throw this.#explain(error);
     }
   }

@@ -1,13 +1,7 @@
 import { z } from 'zod';
 import { isDigest, sha256 } from '../../core/digest.js';
 import { CalyxError, errorMessage, isCalyxError } from '../../core/errors.js';
-import {
-  formatModelName,
-  isRevisionId,
-  parseModelName,
-  type ModelName,
-  type ModelSpec,
-} from '../../core/names.js';
+import { formatModelName, isRevisionId, type ModelName, type ModelSpec } from '../../core/names.js';
 import { refSchema, type ResolvedRevision } from '../../catalog/catalog-reader.js';
 import { decodeManifest, MAX_MANIFEST_BYTES } from '../../catalog/manifest-codec.js';
 import { JsonClient, type JsonClientOptions } from './json-client.js';
@@ -16,7 +10,7 @@ const resolvedSchema = z.object({
   model: z.string(),
   revision: z.string().refine(isRevisionId),
   manifest: z.string().refine(isDigest),
-  generation: z.number(),
+  generation: z.int().nonnegative(),
 });
 
 const modelsSchema = z.object({
@@ -73,7 +67,12 @@ export class StoreClient {
     const path = `/v1/models/${formatModelName(model)}/revisions/${revision}`;
     const answers = await Promise.allSettled(
       this.clients.map(async (client) =>
-        this.#parse(client, resolvedSchema, await client.json(path, { signal })),
+        checkAnswer(
+          client,
+          this.#parse(client, resolvedSchema, await client.json(path, { signal })),
+          model,
+          revision,
+        ),
       ),
     );
     signal?.throwIfAborted();
@@ -84,7 +83,7 @@ export class StoreClient {
         answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason as unknown] : [])),
       );
     }
-    return { model: parseModelName(best.model), revision: best.revision, manifestDigest: best.manifest };
+    return { model, revision: best.revision, manifestDigest: best.manifest };
   }
 
   /** As {@link StoreClient.identify}, with the manifest, verified. */
@@ -145,6 +144,23 @@ export class StoreClient {
   async close(): Promise<void> {
     await Promise.all(this.clients.map((client) => client.close()));
   }
+}
+
+/** A store may say what `main` is, but not what a revision id means: that follows from the content. */
+function checkAnswer(
+  client: JsonClient,
+  answer: z.infer<typeof resolvedSchema>,
+  model: ModelName,
+  revision: string,
+): z.infer<typeof resolvedSchema> {
+  const pinned = !isRevisionId(revision) || answer.revision === revision;
+  const sameModel = answer.model === formatModelName(model);
+  if (pinned && sameModel && answer.manifest.startsWith(answer.revision)) return answer;
+  throw new CalyxError(
+    'corrupt',
+    `${client.url} was asked for ${formatModelName(model)}@${revision} and answered with something else`,
+    { hint: 'do not trust this store; ask another one' },
+  );
 }
 
 /** What to tell if all failed: that something does not exist only if every store that answered said so. */

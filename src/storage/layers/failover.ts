@@ -64,10 +64,16 @@ export class FailoverLayer implements ByteSource {
   }
 }
 
-/** One error for all: that of the only source, or one that lists them; a failure counts more than 'not found'. */
+/**
+ * One error for all: that of the only source, or one that lists them. What may pass counts most, so that a retry waits for that
+ * source; and any failure counts more than 'not found'.
+ */
 function combine(failures: readonly unknown[]): unknown {
   if (failures.length === 1) return failures[0];
-  const worst = failures.find((error) => !isCalyxError(error, 'not-found')) ?? failures[0];
+  const worst =
+    failures.find((error) => isCalyxError(error, 'unavailable', 'timeout')) ??
+    failures.find((error) => !isCalyxError(error, 'not-found')) ??
+    failures[0];
   const code = isCalyxError(worst) ? worst.code : 'unavailable';
   const hint = isCalyxError(worst) ? worst.hint : undefined;
   return new CalyxError(code, `no source could answer: ${failures.map(errorMessage).join('; ')}`, {

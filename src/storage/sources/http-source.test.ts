@@ -128,6 +128,17 @@ describe('HttpSource', () => {
     expect(hungUp).toHaveLength(1);
   });
 
+  it('leaves a server that drips, though each byte comes in time', async () => {
+    const url = await serve((_request, response) => {
+      response.writeHead(206, { ...RANGE, 'content-length': 10 });
+      const timer = setInterval(() => response.write('x'), 40);
+      response.once('close', () => clearInterval(timer));
+    });
+    const source = new HttpSource(url, new BufferPool(), { stallMs: 100, minBytesPerSecond: 1_000_000 });
+    await expectError(() => source.read(BLOB, 100, 10), 'timeout', 'for 10 bytes of the blob');
+    await source.close();
+  });
+
   it('says that nobody listens', async () => {
     // A port that was free a moment ago.
     const server = createServer().listen(0, '127.0.0.1');

@@ -11,11 +11,13 @@ import { StalledError } from '../http/range-connection.js';
 export interface HttpSourceOptions {
   /** Longest wait for the next byte of an answer. @default 15000 */
   readonly stallMs?: number;
+  /** A source that is slower than this on average is left for another one. @default 65536 (64 KiB) */
+  readonly minBytesPerSecond?: number;
   /** Connections at the same time. @default 8 */
   readonly connections?: number;
 }
 
-const DEFAULTS = { stallMs: 15_000, connections: 8 } as const;
+const DEFAULTS = { stallMs: 15_000, minBytesPerSecond: 64 * 1024, connections: 8 } as const;
 
 const UNDICI_TIMEOUTS = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
@@ -37,6 +39,7 @@ export class HttpSource implements ByteSource {
   #closed = false;
   readonly #basePath: string;
   readonly #stallMs: number;
+  readonly #minBytesPerSecond: number;
 
   /**
    * @param url the store's address, `http://HOST:PORT`
@@ -44,6 +47,7 @@ export class HttpSource implements ByteSource {
    */
   constructor(url: URL, pool: BufferPool, options: HttpSourceOptions = {}) {
     this.#stallMs = options.stallMs ?? DEFAULTS.stallMs;
+    this.#minBytesPerSecond = options.minBytesPerSecond ?? DEFAULTS.minBytesPerSecond;
     this.#basePath = url.pathname.replace(/\/$/, '');
     // Not the whole URL: the name stands in logs, and a URL may hold a password.
     this.name = url.origin + this.#basePath;
@@ -62,13 +66,22 @@ export class HttpSource implements ByteSource {
     // HTTP has no range without bytes.
     if (length === 0) return staticLease();
     const lease = await this.#pool.take(length, signal);
+    // Besides the wait for each next byte there is one for all of them: a source that only drips is left too.
+    const allMs = 3 * this.#stallMs + (length / this.#minBytesPerSecond) * 1000;
+    const deadline = AbortSignal.timeout(Math.ceil(allMs));
+    const either = signal === undefined ? deadline : AbortSignal.any([signal, deadline]);
     try {
-      await this.#fill(lease.buffer, blob, offset, signal);
+      await this.#fill(lease.buffer, blob, offset, either);
       return lease;
     } catch (error) {
       lease.release();
       signal?.throwIfAborted();
-      throw this.#explain(error, blob);
+      if (!deadline.aborted) throw this.#explain(error, blob);
+      throw new CalyxError(
+        'timeout',
+        `${this.name} took more than ${Math.round(allMs / 1000)} s for ${length} bytes of the blob ${blob}`,
+        { hint: 'check the network and the load of the store', cause: error },
+      );
     }
   }
 

@@ -1,0 +1,74 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { StoreClient } from './store-client.js';
+
+const MANIFEST = `${'a'.repeat(40)}${'0'.repeat(24)}`;
+const GOOD = { model: 'acme/rose', revision: 'a'.repeat(40), manifest: MANIFEST, generation: 3 };
+const MODEL = { org: 'acme', name: 'rose' };
+
+/** A store that gives one answer to everything. */
+async function storeThatAnswers(answer: unknown): Promise<URL> {
+  const server = createServer((_request, response) => response.end(JSON.stringify(answer)));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void server.close());
+  return new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+}
+
+async function identify(answers: readonly unknown[], revision = 'main'): Promise<unknown> {
+  const client = new StoreClient(await Promise.all(answers.map(storeThatAnswers)));
+  try {
+    return await client.identify({ model: MODEL, revision });
+  } finally {
+    await client.close();
+  }
+}
+
+describe('StoreClient', () => {
+  it('takes what a store says of a ref', async () => {
+    await expect(identify([GOOD])).resolves.toEqual({
+      model: MODEL,
+      revision: GOOD.revision,
+      manifestDigest: MANIFEST,
+    });
+  });
+
+  it('takes the highest generation of several stores', async () => {
+    const newer = {
+      ...GOOD,
+      revision: 'b'.repeat(40),
+      manifest: MANIFEST.replaceAll('a', 'b'),
+      generation: 4,
+    };
+    await expect(identify([GOOD, newer])).resolves.toMatchObject({ revision: newer.revision });
+  });
+
+  it.each([
+    ['another revision than the one that was pinned', GOOD, 'b'.repeat(40)],
+    [
+      'the pinned revision, but the manifest of another',
+      { ...GOOD, manifest: 'c'.repeat(64) },
+      GOOD.revision,
+    ],
+    ['another model', { ...GOOD, model: 'evil/rose' }, 'main'],
+  ])('does not believe %s', async (_, answer, revision) => {
+    await expect(identify([answer], revision)).rejects.toMatchObject({ code: 'corrupt' });
+  });
+
+  it.each([
+    ['a generation that is no count', { ...GOOD, generation: 1e308 }],
+    ['no digest', { ...GOOD, manifest: 'xyz' }],
+    ['a list', []],
+  ])('says that %s is no answer of a store', async (_, answer) => {
+    await expect(identify([answer])).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringContaining('as a Calyx store') as unknown,
+    });
+  });
+
+  it('one store that lies does not hide one that does not', async () => {
+    await expect(identify([{ ...GOOD, model: 'evil/rose' }, GOOD])).resolves.toMatchObject({
+      revision: GOOD.revision,
+    });
+  });
+});
