@@ -19,6 +19,9 @@ export interface HttpSourceOptions {
 
 const DEFAULTS = { stallMs: 15_000, minBytesPerSecond: 64 * 1024, connections: 8 } as const;
 
+/** Connecting, the head and the body may each be waited for; this is for the rest. */
+const BASE_MS = 2_000;
+
 const UNDICI_TIMEOUTS = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
   'UND_ERR_HEADERS_TIMEOUT',
@@ -67,7 +70,7 @@ export class HttpSource implements ByteSource {
     if (length === 0) return staticLease();
     const lease = await this.#pool.take(length, signal);
     // Besides the wait for each next byte there is one for all of them: a source that only drips is left too.
-    const allMs = 3 * this.#stallMs + (length / this.#minBytesPerSecond) * 1000;
+    const allMs = BASE_MS + 3 * this.#stallMs + (length / this.#minBytesPerSecond) * 1000;
     const deadline = AbortSignal.timeout(Math.ceil(allMs));
     const either = signal === undefined ? deadline : AbortSignal.any([signal, deadline]);
     try {
