@@ -130,12 +130,12 @@ describe('HttpSource', () => {
 
   it('leaves a server that drips, though each byte comes in time', async () => {
     const url = await serve((_request, response) => {
-      response.writeHead(206, { ...RANGE, 'content-length': 10 });
-      const timer = setInterval(() => response.write('x'), 40);
+      response.writeHead(206, { 'content-range': 'bytes 100-299/500', 'content-length': 200 });
+      const timer = setInterval(() => response.write('x'), 50);
       response.once('close', () => clearInterval(timer));
     });
     const source = new HttpSource(url, new BufferPool(), { stallMs: 100, minBytesPerSecond: 1_000_000 });
-    await expectError(() => source.read(BLOB, 100, 10), 'timeout', 'for 10 bytes of the blob');
+    await expectError(() => source.read(BLOB, 100, 200), 'timeout', 'for 200 bytes of the blob');
     await source.close();
   });
 
