@@ -55,6 +55,9 @@ export const revisionSchema = z.strictObject({ manifest: z.string().refine(isDig
  */
 const KEPT_MANIFEST_BYTES = 16 * 1024 * 1024;
 
+/** Manifests whose bytes are kept for those who fetch them. */
+const KEPT_MANIFEST_FILES = 4;
+
 /**
  * Reads the catalog from a store's data directory. Refs are read from the disk at each question, so what another process
  * publishes or removes shows at once.
@@ -62,6 +65,7 @@ const KEPT_MANIFEST_BYTES = 16 * 1024 * 1024;
 export class DiskCatalog implements CatalogReader {
   readonly #layout: StoreLayout;
   readonly #manifests = new Map<Digest, { readonly manifest: Manifest; readonly bytes: number }>();
+  readonly #bytes = new Map<Digest, Promise<Uint8Array>>();
   readonly #paths = new Map<Digest, string>();
   readonly #sizes = new Map<Digest, number>();
 
@@ -119,19 +123,23 @@ export class DiskCatalog implements CatalogReader {
     });
   }
 
-  /** The canonical bytes of a manifest. Throws CalyxError `not-found` or `corrupt`. */
+  /**
+   * The canonical bytes of a manifest, shared by all who ask for it at the same time or soon after. Rejects with CalyxError
+   * `not-found` or `corrupt`.
+   */
   async manifestBytes(digest: Digest): Promise<Uint8Array> {
-    if (!isDigest(digest)) throw new CalyxError('not-found', 'the store has no such manifest');
-    const path = this.#layout.manifest(digest);
-    const bytes = await readFile(path).catch((error: unknown) => {
-      if (systemCode(error) === 'ENOENT')
-        throw new CalyxError('not-found', `the store has no manifest ${digest}`);
-      throw fileError(error, 'cannot read', path);
-    });
-    if (sha256(bytes) === digest) return bytes;
-    throw new CalyxError('corrupt', `${path} does not match its SHA-256`, {
-      hint: 'the disk may be failing; remove the model and add it again',
-    });
+    const path = isDigest(digest) ? this.#layout.manifest(digest) : undefined;
+    if (path === undefined || !(await isFile(path)))
+      throw new CalyxError('not-found', `the store has no manifest ${digest.slice(0, 100)}`);
+    let bytes = this.#bytes.get(digest);
+    if (bytes === undefined) {
+      bytes = readManifest(path, digest);
+      this.#bytes.set(digest, bytes);
+      bytes.catch(() => this.#bytes.delete(digest));
+    }
+    const [oldest] = this.#bytes.keys();
+    if (this.#bytes.size > KEPT_MANIFEST_FILES && oldest !== undefined) this.#bytes.delete(oldest);
+    return bytes;
   }
 
   /**
@@ -192,6 +200,16 @@ export class DiskCatalog implements CatalogReader {
     }
     return { model, revision, manifest: kept.manifest, manifestDigest };
   }
+}
+
+async function readManifest(path: string, digest: Digest): Promise<Uint8Array> {
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw fileError(error, 'cannot read', path);
+  });
+  if (sha256(bytes) === digest) return bytes;
+  throw new CalyxError('corrupt', `${path} does not match its SHA-256`, {
+    hint: 'the disk may be failing; remove the model and add it again',
+  });
 }
 
 /** A damaged record or manifest of one model must not hide the blobs of the others. */

@@ -20,12 +20,12 @@ export interface NodeRecord {
 export interface NodeRegistryOptions {
   /** A node that has not been heard of for so long is gone. @default 15000 */
   readonly lifetimeMs?: number;
-  /** @default 10000 */
+  /** @default 4096 */
   readonly maxNodes?: number;
   readonly clock?: Clock;
 }
 
-const DEFAULTS = { lifetimeMs: 15_000, maxNodes: 10_000 } as const;
+const DEFAULTS = { lifetimeMs: 15_000, maxNodes: 4_096 } as const;
 
 /**
  * Which nodes serve which blocks. Soft state: nodes tell it again and again, and who falls silent is forgotten, so nothing has to

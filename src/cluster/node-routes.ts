@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { CalyxError } from '../core/errors.js';
 import { formatModelName, isRevisionId, parseModelName } from '../core/names.js';
+import { printableLine } from '../core/printable.js';
 import type { NodeRecord, NodeRegistry } from './node-registry.js';
 
 const MAX_NAME = 200;
@@ -12,8 +13,11 @@ const MAX_BLOCKS = 100_000;
 /** How a node describes itself over the wire. */
 export const nodeRecordSchema = z.strictObject({
   id: z.uuid(),
-  name: z.string().min(1).max(MAX_NAME),
-  url: z.url({ protocol: /^https?$/ }).max(MAX_NAME),
+  name: z.string().min(1).max(MAX_NAME).refine(isOneLine, 'it has characters that are not for printing'),
+  url: z
+    .url({ protocol: /^https?$/ })
+    .max(MAX_NAME)
+    .refine(isPlainAddress, 'not a plain address'),
   model: z.string().transform((text) => formatModelName(parseModelName(text))),
   revision: z.string().refine(isRevisionId, 'not a revision id'),
   blocks: z
@@ -25,6 +29,16 @@ export const nodeRecordSchema = z.strictObject({
   embed: z.boolean(),
   head: z.boolean(),
 });
+
+function isOneLine(text: string): boolean {
+  return printableLine(text) === text;
+}
+
+/** Without user, password, query and fragment, none of which a node's address needs. */
+function isPlainAddress(text: string): boolean {
+  const { username, password, search, hash } = new URL(text);
+  return username === '' && password === '' && search === '' && hash === '';
+}
 
 /** How a store lists its nodes. */
 export const nodeListSchema = z.object({ nodes: z.array(nodeRecordSchema) });

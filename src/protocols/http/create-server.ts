@@ -1,3 +1,5 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { CalyxError } from '../../core/errors.js';
@@ -16,6 +18,8 @@ export interface HttpServerOptions {
 /** A client has this long to send a request's header, and may stay idle this long between two. */
 const HEADERS_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 60_000;
+/** How often clients that take longer are looked for. */
+const CHECK_MS = 2_000;
 /** The longest that a request's body may take to come in. */
 const REQUEST_TIMEOUT_MS = 120_000;
 const BODY_BYTES = 64 * 1024;
@@ -50,9 +54,10 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 512 },
-    http: { headersTimeout: HEADERS_TIMEOUT_MS },
+    http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: CHECK_MS },
   });
   server.server.maxConnections = options.maxConnections ?? 1024;
+  boundPipelining(server.server);
   server.addHook('onRequest', (request, _reply, done) => {
     guard(request);
     done();
@@ -67,6 +72,20 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     throw new CalyxError('not-found', `there is nothing at ${request.method} ${request.url.slice(0, 200)}`);
   });
   return server;
+}
+
+/** Requests of one connection that wait for their answers; real clients send one at a time. */
+const MAX_OUTSTANDING = 32;
+
+/** Node takes in as many requests of a connection as fit, though it answers one after the other; who sends too many is cut off. */
+function boundPipelining(server: Server): void {
+  const outstanding = new WeakMap<Socket, number>();
+  server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+    const count = (outstanding.get(socket) ?? 0) + 1;
+    outstanding.set(socket, count);
+    response.once('close', () => outstanding.set(socket, (outstanding.get(socket) ?? 1) - 1));
+    if (count > MAX_OUTSTANDING) socket.destroy();
+  });
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { CalyxError } from '../../core/errors.js';
-import type { Segment } from '../../catalog/file-tree.js';
+import { segmentLength, type Segment } from '../../catalog/file-tree.js';
 import type { ByteSource, Lease } from '../../storage/byte-source.js';
 import type { FairShare } from './fair-share.js';
 
@@ -86,14 +86,12 @@ async function writeAll(
 
 function* pieces(segments: Iterable<Segment>, share: FairShare): Generator<Segment> {
   for (const segment of segments) {
-    if ('literal' in segment) {
-      yield segment;
-      continue;
-    }
-    const { blob, offset, length } = segment;
+    const length = segmentLength(segment);
     for (let done = 0; done < length;) {
       const bytes = Math.min(share.pieceBytes, length - done);
-      yield { blob, offset: offset + done, length: bytes };
+      // What the kernel has not taken yet is held until then, so literal bytes are handed over in pieces too.
+      if ('literal' in segment) yield { literal: segment.literal.subarray(done, done + bytes) };
+      else yield { blob: segment.blob, offset: segment.offset + done, length: bytes };
       done += bytes;
     }
   }

@@ -31,6 +31,9 @@ const nodesSchema = z.object({
   ),
 });
 
+/** A store lists at most some thousand nodes of about 1 KiB each. */
+const MAX_NODE_LIST_BYTES = 16 * 1024 * 1024;
+
 /** A node as a store knows it. */
 export type NodeOffer = z.infer<typeof nodesSchema>['nodes'][number];
 
@@ -120,7 +123,9 @@ export class StoreClient {
     const path = `/v1/nodes?model=${encodeURIComponent(formatModelName(model))}`;
     const answers = await Promise.allSettled(
       this.clients.map(
-        async (client) => this.#parse(client, nodesSchema, await client.json(path, { signal })).nodes,
+        async (client) =>
+          this.#parse(client, nodesSchema, await client.json(path, { signal, maxBytes: MAX_NODE_LIST_BYTES }))
+            .nodes,
       ),
     );
     signal?.throwIfAborted();
