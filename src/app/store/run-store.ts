@@ -50,23 +50,18 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
   checkListenAddress(config.listen.host, config.insecure);
   const layout = new StoreLayout(resolve(config.dataDirectory));
   const catalog = new DiskCatalog(layout);
-  const manager = ownManager(layout, catalog);
   const directory = new DirectorySource(
     layout.root,
     (blob) => catalog.locate(blob),
     new BufferPool({ budgetBytes: POOL_BYTES }),
   );
+  // The files of blobs stay open: one that was removed would keep its space, one that was repaired would stay damaged.
+  const manager = ownManager(layout, catalog, (blob) => directory.forget(blob));
   const meter = new MeterLayer(directory);
   const source = new CoalesceLayer(meter);
   const ownership = await acquireOwnership(layout.owners, {
     description: `calyx store (process ${process.pid})`,
-    handler: async (request) => {
-      const answer = await answerManagement(manager, request);
-      // So that the space of removed blobs becomes free.
-      if (request.operation === 'remove')
-        for (const blob of (answer as { blobs: string[] }).blobs) await directory.forget(blob);
-      return answer;
-    },
+    handler: (request) => answerManagement(manager, request),
   }).catch((error: unknown) => {
     throw fileError(error, 'cannot use', layout.root);
   });
