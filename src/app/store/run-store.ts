@@ -8,6 +8,7 @@ import { catalogTree } from '../../catalog/views.js';
 import { NodeRegistry } from '../../cluster/node-registry.js';
 import { nodeRoutes } from '../../cluster/node-routes.js';
 import { fileError } from '../../core/errors.js';
+import { formatModelName } from '../../core/names.js';
 import { catalogRoutes } from '../../protocols/http/catalog-routes.js';
 import { contentRoutes } from '../../protocols/http/content-routes.js';
 import { createHttpServer, listen, type ListenAddress } from '../../protocols/http/create-server.js';
@@ -66,7 +67,14 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     throw fileError(error, 'cannot use', layout.root);
   });
   try {
-    for (const model of await catalog.models()) await repairHubRefs(layout, model, await catalog.refs(model));
+    for (const model of await catalog.models()) {
+      try {
+        await repairHubRefs(layout, model, await catalog.refs(model));
+      } catch (error) {
+        // One damaged model must not keep the others from being served.
+        config.logger.error({ err: error, model: formatModelName(model) }, 'the refs of a model are damaged');
+      }
+    }
     const server = createHttpServer({ logger: config.logger, hostNames: config.hostNames });
     const registry = new NodeRegistry();
     const { metrics, blobBytesSent } = storeMetrics(meter, registry);
