@@ -102,8 +102,12 @@ export class DiskCatalog implements CatalogReader {
 
   async resolve({ model, revision }: ModelSpec): Promise<ResolvedRevision> {
     const name = formatModelName(model);
-    const refs = await this.refs(model);
-    if (refs.size === 0) {
+    const refs = await this.refs(model).catch((error: unknown) => {
+      // A revision id needs no ref.
+      if (isRevisionId(revision) && isCalyxError(error, 'corrupt')) return undefined;
+      throw error;
+    });
+    if (refs?.size === 0) {
       const known = (await this.models()).map(formatModelName);
       throw new CalyxError('not-found', `the store has no model ${name}`, {
         hint:
@@ -112,14 +116,14 @@ export class DiskCatalog implements CatalogReader {
             : `publish it on the store: calyx add DIRECTORY --name ${name}`,
       });
     }
-    const ref = refs.get(revision);
+    const ref = refs?.get(revision);
     if (ref !== undefined) return this.#load(model, ref.revision, ref.manifest);
     const record = isRevisionId(revision)
       ? await readRecord(this.#layout.revision(model, revision), revisionSchema)
       : undefined;
     if (record !== undefined) return this.#load(model, revision, record.manifest);
     throw new CalyxError('not-found', `the model ${name} has no revision or ref '${revision}'`, {
-      hint: `without one, its ref '${DEFAULT_REF}' is used: ${refs.get(DEFAULT_REF)?.revision ?? 'it has none'}`,
+      hint: `without one, its ref '${DEFAULT_REF}' is used: ${refs?.get(DEFAULT_REF)?.revision ?? 'it has none'}`,
     });
   }
 

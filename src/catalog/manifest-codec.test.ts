@@ -130,7 +130,14 @@ describe('decodeManifest refuses', () => {
     ],
     ['a negative size', changed((raw) => (raw.files[2].size = -1)), /impossible size/],
     ['a size of half a byte', changed((raw) => (raw.files[2].size = 2.5)), /impossible size/],
-    ['a chunk digest too few', changed((raw) => (raw.files[2].chunks = '')), /needs 1 chunk digests/],
+    ['a chunk digest too few', changed((raw) => (raw.files[2].chunks = '')), /too few chunk digests/],
+    [
+      'a size whose chunks would not fit in memory',
+      changed((raw) => {
+        raw.files[0].size = Number.MAX_SAFE_INTEGER;
+      }),
+      /too few chunk digests for its size/,
+    ],
     [
       'a chunk digest too many',
       changed((raw) => (raw.files[0].chunks = raw.files[2].chunks)),

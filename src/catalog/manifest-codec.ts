@@ -109,6 +109,9 @@ export function manifestIds(bytes: Uint8Array): { digest: Digest; revision: stri
 function checkFile(file: ManifestFile): ManifestFile {
   parseFilePath(file.path);
   if (!isByteCount(file.size)) throw new Error(`${file.path}: impossible size`);
+  // A layout takes memory for each chunk, so a size that the digests cannot cover is refused before one is made.
+  if (file.size > (file.chunkDigests.byteLength / DIGEST_BYTES) * CHUNK_BYTES)
+    throw new Error(`${file.path}: it has too few chunk digests for its size`);
   let last: Tensor | undefined;
   for (const tensor of file.tensors) {
     checkTensor(tensor, file.size, file.path);

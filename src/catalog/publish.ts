@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
+import type { Digest } from '../core/digest.js';
 import { CalyxError, fileError, systemCode } from '../core/errors.js';
 import { DEFAULT_REF, formatModelName, type ModelName } from '../core/names.js';
 import { syncDirectory, writeFileAtomically } from '../storage/files/durable.js';
@@ -24,9 +25,14 @@ export interface Published {
  * name is the one moment from which the revision is visible. Killed before, it leaves what the next call uses. Only the owner
  * of the data directory may call it.
  *
+ * @param onMoved told of each blob that took its place, maybe that of a damaged one, also if a later step fails
  * @throws CalyxError `not-found` if nothing is staged, `corrupt` if what is staged is not whole
  */
-export async function publishStaged(layout: StoreLayout, model: ModelName): Promise<Published> {
+export async function publishStaged(
+  layout: StoreLayout,
+  model: ModelName,
+  onMoved: (blob: Digest) => void | Promise<void> = () => undefined,
+): Promise<Published> {
   const staging = layout.staging(model);
   const bytes = await readFile(join(staging, STAGED.manifest)).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') {
@@ -40,7 +46,7 @@ export async function publishStaged(layout: StoreLayout, model: ModelName): Prom
   const { digest, revision } = manifestIds(bytes);
   try {
     if ((await listNames(layout.refs(model))).length === 0) await dropRevisions(layout, model, revision);
-    await moveBlobs(layout, model, manifest);
+    await moveBlobs(layout, model, manifest, onMoved);
     await makeSnapshot(layout, model, revision, manifest);
     await writeFileAtomically(layout.manifest(digest), bytes);
     await writeFileAtomically(layout.revision(model, revision), record({ manifest: digest }));
@@ -96,15 +102,22 @@ export async function repairHubRefs(
   for (const [name, ref] of refs) await repairHubRef(layout, model, name, ref);
 }
 
-async function moveBlobs(layout: StoreLayout, model: ModelName, manifest: Manifest): Promise<void> {
+async function moveBlobs(
+  layout: StoreLayout,
+  model: ModelName,
+  manifest: Manifest,
+  onMoved: (blob: Digest) => void | Promise<void>,
+): Promise<void> {
   const blobs = layout.blobs(model);
   await mkdir(blobs, { recursive: true });
   for (const file of manifest.files) {
     const target = layout.blob(model, file.blob);
     const staged = join(layout.staging(model), STAGED.blobs, file.blob);
     // Also over a blob that is there: it may have been damaged, and this one was just read.
-    if ((await sizeOf(staged)) === file.size) await rename(staged, target);
-    else if ((await sizeOf(target)) !== file.size) {
+    if ((await sizeOf(staged)) === file.size) {
+      await rename(staged, target);
+      await onMoved(file.blob);
+    } else if ((await sizeOf(target)) !== file.size) {
       throw new CalyxError('corrupt', `the staged copy of ${file.path} is missing or not whole`, {
         hint: "run 'calyx add' again",
       });

@@ -111,3 +111,11 @@ describe('an interruption is not a finding', () => {
     });
   });
 });
+
+test('a blob that was read for another revision is not read again', async () => {
+  const checked = new Map<string, Promise<Finding[]>>();
+  let read = 0;
+  for (let round = 0; round < 2; round += 1)
+    await verifyRevision(layout, revision, testPool, (bytes) => (read += bytes), checked);
+  expect(read).toBe(revision.manifest.totalBytes);
+});

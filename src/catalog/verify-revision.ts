@@ -23,6 +23,7 @@ export interface Finding {
 /**
  * Reads all content of a revision again and compares every chunk with the manifest.
  *
+ * @param checked what is known of blobs by their paths, kept between revisions so that each is read once
  * @returns what is wrong, file by file; empty if nothing is
  * @throws what ended the pool's jobs early
  */
@@ -31,25 +32,41 @@ export async function verifyRevision(
   { model, manifest }: ResolvedRevision,
   pool: HashPool,
   onBytes: OnBytes,
+  checked = new Map<string, Promise<Finding[]>>(),
 ): Promise<Finding[]> {
   const findings = await mapLimited(manifest.files, pool.threads, async (file) => {
     const blobPath = layout.blob(model, file.blob);
-    const place = { path: file.path, blobPath };
-    const size = await sizeOf(blobPath);
-    if (size === undefined) return [{ ...place, problem: 'its blob is missing' }];
-    const found: Finding[] =
-      size === file.size ? [] : [{ ...place, problem: `it has ${size} bytes instead of ${file.size}` }];
-    const { tensors, chunkDigests } = file;
-    try {
-      const bad = await pool.check({ path: blobPath, size: file.size, tensors, chunkDigests }, onBytes);
-      return [...found, ...bad.map((chunk) => describe(manifest, file, blobPath, chunk))];
-    } catch (error) {
-      // An interruption, or a machine that has no descriptors left, says nothing about the file.
-      if (!isCalyxError(error, 'unreadable', 'not-found')) throw error;
-      return [...found, { ...place, problem: error.message }];
+    let findings = checked.get(blobPath);
+    if (findings === undefined) {
+      findings = checkBlob(manifest, file, blobPath, pool, onBytes);
+      checked.set(blobPath, findings);
     }
+    return (await findings).map((finding) => ({ ...finding, path: file.path }));
   });
   return findings.flat();
+}
+
+async function checkBlob(
+  manifest: Manifest,
+  file: ManifestFile,
+  blobPath: string,
+  pool: HashPool,
+  onBytes: OnBytes,
+): Promise<Finding[]> {
+  const place = { path: file.path, blobPath };
+  const size = await sizeOf(blobPath);
+  if (size === undefined) return [{ ...place, problem: 'its blob is missing' }];
+  const found: Finding[] =
+    size === file.size ? [] : [{ ...place, problem: `it has ${size} bytes instead of ${file.size}` }];
+  const { tensors, chunkDigests } = file;
+  try {
+    const bad = await pool.check({ path: blobPath, size: file.size, tensors, chunkDigests }, onBytes);
+    return [...found, ...bad.map((chunk) => describe(manifest, file, blobPath, chunk))];
+  } catch (error) {
+    // An interruption, or a machine that has no descriptors left, says nothing about the file.
+    if (!isCalyxError(error, 'unreadable', 'not-found')) throw error;
+    return [...found, { ...place, problem: error.message }];
+  }
 }
 
 function describe(manifest: Manifest, file: ManifestFile, blobPath: string, chunk: BadChunk): Finding {

@@ -23,14 +23,19 @@ export function listCommand(program: Command): void {
         else if (models.length === 0)
           print('no models; publish one with: calyx add DIRECTORY --name ORG/NAME');
         else {
-          const rows = models.map(({ model, revision, blocks, files, bytes }) => [
-            model,
-            revision,
-            String(blocks),
-            String(files),
-            formatSize(bytes),
-          ]);
+          const rows = models.map((summary) =>
+            'error' in summary
+              ? [summary.model, '(damaged)', '-', '-', '-']
+              : [
+                  summary.model,
+                  summary.revision,
+                  String(summary.blocks),
+                  String(summary.files),
+                  formatSize(summary.bytes),
+                ],
+          );
           printTable(['model', 'revision', 'blocks', 'files', 'bytes'], rows, [2, 3, 4]);
+          for (const summary of models) if ('error' in summary) print(`${summary.model}: ${summary.error}`);
         }
         return 0;
       }),

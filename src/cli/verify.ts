@@ -13,7 +13,7 @@ export function verifyCommand(program: Command): void {
     .description(
       'read all content of the store again and compare it with its digests; exit code 1 if a chunk is bad',
     )
-    .argument('[model]', 'ORG/NAME[@REVISION]; all models if not given')
+    .argument('[model]', 'ORG/NAME[@REVISION]; all revisions of all models if not given')
     .option(
       '--data <directory>',
       "the store's data directory (default: CALYX_DATA, or calyx/store in the XDG data directory)",

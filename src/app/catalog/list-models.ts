@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
-import { DEFAULT_REF, formatModelName } from '../../core/names.js';
+import { isCalyxError } from '../../core/errors.js';
+import { DEFAULT_REF, formatModelName, type ModelName } from '../../core/names.js';
 import { DiskCatalog } from '../../catalog/catalog-reader.js';
 import { StoreLayout } from '../../catalog/store-layout.js';
 
@@ -13,22 +14,31 @@ export interface ModelSummary {
   readonly bytes: number;
 }
 
-/** The models in a store's data directory, by name. */
-export async function listModels(dataDirectory: string): Promise<ModelSummary[]> {
+/** A model whose records cannot be read. */
+export interface DamagedModel {
+  readonly model: string;
+  readonly error: string;
+}
+
+/** The models in a store's data directory, by name; one that is damaged does not hide the others. */
+export async function listModels(dataDirectory: string): Promise<(ModelSummary | DamagedModel)[]> {
   const catalog = new DiskCatalog(new StoreLayout(resolve(dataDirectory)));
-  const summaries: ModelSummary[] = [];
+  const summaries: (ModelSummary | DamagedModel)[] = [];
   for (const model of await catalog.models()) {
-    const { revision, manifest } = await catalog.resolve({ model, revision: DEFAULT_REF });
-    const generation = (await catalog.refs(model)).get(DEFAULT_REF)?.generation ?? 0;
-    const { blockCount: blocks, totalBytes: bytes } = manifest;
-    summaries.push({
-      model: formatModelName(model),
-      revision,
-      generation,
-      blocks,
-      files: manifest.files.length,
-      bytes,
-    });
+    try {
+      summaries.push(await summarize(catalog, model));
+    } catch (error) {
+      if (!isCalyxError(error, 'corrupt', 'unreadable', 'not-found')) throw error;
+      summaries.push({ model: formatModelName(model), error: error.message });
+    }
   }
   return summaries;
+}
+
+async function summarize(catalog: DiskCatalog, model: ModelName): Promise<ModelSummary> {
+  const { revision, manifest } = await catalog.resolve({ model, revision: DEFAULT_REF });
+  const generation = (await catalog.refs(model)).get(DEFAULT_REF)?.generation ?? 0;
+  const { blockCount: blocks, totalBytes: bytes } = manifest;
+  const files = manifest.files.length;
+  return { model: formatModelName(model), revision, generation, blocks, files, bytes };
 }

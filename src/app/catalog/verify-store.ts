@@ -1,5 +1,6 @@
-import { resolve } from 'node:path';
-import { DEFAULT_REF, formatModelName, type ModelSpec } from '../../core/names.js';
+import { relative, resolve } from 'node:path';
+import { isCalyxError } from '../../core/errors.js';
+import { DEFAULT_REF, formatModelName, type ModelName, type ModelSpec } from '../../core/names.js';
 import { DiskCatalog, type ResolvedRevision } from '../../catalog/catalog-reader.js';
 import { HashPool, type OnBytes } from '../../catalog/ingest/hash-pool.js';
 import { StoreLayout } from '../../catalog/store-layout.js';
@@ -8,7 +9,7 @@ import { verifyRevision, type Finding } from '../../catalog/verify-revision.js';
 /** Options of {@link verifyStore}. */
 export interface VerifyOptions {
   readonly dataDirectory: string;
-  /** One revision; without it the current ones of all models. */
+  /** One revision; without it all revisions of all models. */
   readonly only?: ModelSpec;
   readonly signal: AbortSignal;
   readonly onTotal?: (bytes: number) => void;
@@ -23,22 +24,38 @@ export interface VerifiedRevision {
   readonly findings: readonly Finding[];
 }
 
-/** Reads all content of a store again. Rejects with CalyxError `not-found` if `only` names nothing. */
+/**
+ * Reads all content of a store again, each blob once. What cannot be read of one model is a finding and does not stop the
+ * others. Rejects with CalyxError `not-found` if `only` names nothing.
+ */
 export async function verifyStore(options: VerifyOptions): Promise<VerifiedRevision[]> {
   const layout = new StoreLayout(resolve(options.dataDirectory));
   const catalog = new DiskCatalog(layout);
-  const specs =
-    options.only === undefined
-      ? (await catalog.models()).map((model) => ({ model, revision: DEFAULT_REF }))
-      : [options.only];
+  const verified: VerifiedRevision[] = [];
   const revisions: ResolvedRevision[] = [];
-  for (const spec of specs) revisions.push(await catalog.resolve(spec));
-  options.onTotal?.(revisions.reduce((sum, { manifest }) => sum + manifest.totalBytes, 0));
+  for (const spec of options.only === undefined ? await allRevisions(catalog) : [options.only]) {
+    try {
+      revisions.push(await catalog.resolve(spec));
+    } catch (error) {
+      if (!isDamage(error) || options.only !== undefined) throw error;
+      verified.push(damaged(layout, spec, error.message));
+    }
+  }
+  const sizes = new Map<string, number>();
+  for (const { model, manifest } of revisions)
+    for (const { blob, size } of manifest.files) sizes.set(layout.blob(model, blob), size);
+  options.onTotal?.([...sizes.values()].reduce((sum, size) => sum + size, 0));
+  const checked = new Map<string, Promise<Finding[]>>();
   const pool = new HashPool({ signal: options.signal });
   try {
-    const verified: VerifiedRevision[] = [];
     for (const revision of revisions) {
-      const findings = await verifyRevision(layout, revision, pool, options.onBytes ?? (() => undefined));
+      const findings = await verifyRevision(
+        layout,
+        revision,
+        pool,
+        options.onBytes ?? (() => undefined),
+        checked,
+      );
       options.signal.throwIfAborted();
       verified.push({
         model: formatModelName(revision.model),
@@ -51,4 +68,41 @@ export async function verifyStore(options: VerifyOptions): Promise<VerifiedRevis
   } finally {
     await pool.close();
   }
+}
+
+/** What `main` names, though its record may be damaged, and every other revision: all of them are served. */
+async function allRevisions(catalog: DiskCatalog): Promise<ModelSpec[]> {
+  const specs: ModelSpec[] = [];
+  for (const model of await catalog.models()) {
+    const main = await currentRevision(catalog, model);
+    const others = (await catalog.revisions(model)).filter((revision) => revision !== main);
+    specs.push(...[DEFAULT_REF, ...others].map((revision) => ({ model, revision })));
+  }
+  return specs;
+}
+
+async function currentRevision(catalog: DiskCatalog, model: ModelName): Promise<string | undefined> {
+  try {
+    return (await catalog.refs(model)).get(DEFAULT_REF)?.revision;
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    return undefined;
+  }
+}
+
+/** True for an error that lies in the records of one model. */
+function isDamage(error: unknown): error is Error {
+  return isCalyxError(error, 'corrupt', 'unreadable', 'not-found');
+}
+
+function damaged(layout: StoreLayout, { model, revision }: ModelSpec, problem: string): VerifiedRevision {
+  const recordPath =
+    revision === DEFAULT_REF ? layout.ref(model, revision) : layout.revision(model, revision);
+  const path = relative(layout.root, recordPath);
+  return {
+    model: formatModelName(model),
+    revision,
+    bytes: 0,
+    findings: [{ path, blobPath: recordPath, problem }],
+  };
 }

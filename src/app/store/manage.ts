@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Digest } from '../../core/digest.js';
 import { CalyxError } from '../../core/errors.js';
 import { formatModelName, parseModelName, type ModelName } from '../../core/names.js';
 import { DiskCatalog, refSchema } from '../../catalog/catalog-reader.js';
@@ -22,8 +23,16 @@ export interface StoreManager {
   remove(model: ModelName): Promise<Removed>;
 }
 
-/** The manager of a process that owns the directory. */
-export function ownManager(layout: StoreLayout, catalog: DiskCatalog): StoreManager {
+/**
+ * The manager of a process that owns the directory.
+ *
+ * @param onReplaced told of each blob whose file was replaced or removed
+ */
+export function ownManager(
+  layout: StoreLayout,
+  catalog: DiskCatalog,
+  onReplaced: (blob: Digest) => Promise<void> = () => Promise.resolve(),
+): StoreManager {
   let last: Promise<unknown> = Promise.resolve();
   // One change at a time.
   const inTurn = <T>(change: () => Promise<T>): Promise<T> => {
@@ -32,8 +41,13 @@ export function ownManager(layout: StoreLayout, catalog: DiskCatalog): StoreMana
     return turn;
   };
   return {
-    publish: (model) => inTurn(() => publishStaged(layout, model)),
-    remove: (model) => inTurn(() => removeModel(layout, catalog, model)),
+    publish: (model) => inTurn(() => publishStaged(layout, model, onReplaced)),
+    remove: (model) =>
+      inTurn(async () => {
+        const removed = await removeModel(layout, catalog, model);
+        for (const blob of removed.blobs) await onReplaced(blob);
+        return removed;
+      }),
   };
 }
 

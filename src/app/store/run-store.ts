@@ -8,6 +8,7 @@ import { catalogTree } from '../../catalog/views.js';
 import { NodeRegistry } from '../../cluster/node-registry.js';
 import { nodeRoutes } from '../../cluster/node-routes.js';
 import { fileError } from '../../core/errors.js';
+import { formatModelName } from '../../core/names.js';
 import { catalogRoutes } from '../../protocols/http/catalog-routes.js';
 import { contentRoutes } from '../../protocols/http/content-routes.js';
 import { createHttpServer, listen, type ListenAddress } from '../../protocols/http/create-server.js';
@@ -50,28 +51,30 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
   checkListenAddress(config.listen.host, config.insecure);
   const layout = new StoreLayout(resolve(config.dataDirectory));
   const catalog = new DiskCatalog(layout);
-  const manager = ownManager(layout, catalog);
   const directory = new DirectorySource(
     layout.root,
     (blob) => catalog.locate(blob),
     new BufferPool({ budgetBytes: POOL_BYTES }),
   );
+  // The files of blobs stay open: one that was removed would keep its space, one that was repaired would stay damaged.
+  const manager = ownManager(layout, catalog, (blob) => directory.forget(blob));
   const meter = new MeterLayer(directory);
   const source = new CoalesceLayer(meter);
   const ownership = await acquireOwnership(layout.owners, {
     description: `calyx store (process ${process.pid})`,
-    handler: async (request) => {
-      const answer = await answerManagement(manager, request);
-      // So that the space of removed blobs becomes free.
-      if (request.operation === 'remove')
-        for (const blob of (answer as { blobs: string[] }).blobs) await directory.forget(blob);
-      return answer;
-    },
+    handler: (request) => answerManagement(manager, request),
   }).catch((error: unknown) => {
     throw fileError(error, 'cannot use', layout.root);
   });
   try {
-    for (const model of await catalog.models()) await repairHubRefs(layout, model, await catalog.refs(model));
+    for (const model of await catalog.models()) {
+      try {
+        await repairHubRefs(layout, model, await catalog.refs(model));
+      } catch (error) {
+        // One damaged model must not keep the others from being served.
+        config.logger.error({ err: error, model: formatModelName(model) }, 'the refs of a model are damaged');
+      }
+    }
     const server = createHttpServer({ logger: config.logger, hostNames: config.hostNames });
     const registry = new NodeRegistry();
     const { metrics, blobBytesSent } = storeMetrics(meter, registry);

@@ -1,24 +1,28 @@
 import type { FastifyInstance } from 'fastify';
+import { isCalyxError } from '../../core/errors.js';
 import { formatModelName, parseModelName, parseRevision } from '../../core/names.js';
 import type { CatalogReader } from '../../catalog/catalog-reader.js';
 
 /**
  * Routes that tell which models exist:
  *
- * - `/v1/models`: all of them, with their refs
+ * - `/v1/models`: all of them, with their refs; one whose refs cannot be read is left out
  * - `/v1/models/ORG/NAME/revisions/REVISION`: what a ref or revision id names, with the digest of its manifest
  */
 export function catalogRoutes(server: FastifyInstance, catalog: CatalogReader): void {
   server.get('/v1/models', async () => {
     const models = await catalog.models();
-    return {
-      models: await Promise.all(
-        models.map(async (model) => ({
-          name: formatModelName(model),
-          refs: Object.fromEntries(await catalog.refs(model)),
-        })),
-      ),
-    };
+    const entries = await Promise.all(
+      models.map(async (model) => {
+        try {
+          return [{ name: formatModelName(model), refs: Object.fromEntries(await catalog.refs(model)) }];
+        } catch (error) {
+          if (!isCalyxError(error, 'corrupt', 'unreadable', 'not-found')) throw error;
+          return [];
+        }
+      }),
+    );
+    return { models: entries.flat() };
   });
 
   server.get<{ Params: { org: string; name: string; revision: string } }>(

@@ -71,7 +71,7 @@ export class DirectorySource implements ByteSource {
     for (const [blob, file] of this.#files) await this.#evict(blob, file);
   }
 
-  /** Forgets an open file, so that the space of a removed blob becomes free. */
+  /** Forgets an open file, so that a removed blob's space becomes free and a replaced one is read anew. */
   async forget(blob: Digest): Promise<void> {
     const file = this.#files.get(blob);
     if (file !== undefined) await this.#evict(blob, file);
