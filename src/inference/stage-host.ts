@@ -13,13 +13,14 @@ export interface StageHostOptions extends StageOptions {
   readonly loadTimeoutMs?: number;
   /** One call ends within this time or fails; waiting for the calls before it counts. @default 120_000 */
   readonly callTimeoutMs?: number;
-  /** Calls under way or waiting; more are refused. @default 64 */
+  /** Calls that the worker has not answered yet, given up ones included; more are refused. @default 64 */
   readonly maxPending?: number;
 }
 
 const DEFAULTS = { loadTimeoutMs: 600_000, callTimeoutMs: 120_000, maxPending: 64 };
 const LOAD_ID = 0;
 
+/** A call that the worker has not answered; a caller that gave up no longer listens. */
 interface Pending {
   readonly resolve: (output: StageOutput | undefined) => void;
   readonly reject: (error: Error) => void;
@@ -41,6 +42,7 @@ export class StageHost implements StageLink {
   readonly #worker: Worker;
   readonly #callTimeoutMs: number;
   readonly #maxPending: number;
+  /** A call leaves only when the worker has answered it: until then it takes the worker's time and memory. */
   readonly #pending = new Map<number, Pending>();
   #nextId = LOAD_ID;
   #failure: CalyxError | undefined;
@@ -85,7 +87,7 @@ export class StageHost implements StageLink {
     await this.#call({ call: 'open', sessionId, maxTokens }, options);
   }
 
-  /** As {@link StageLink.forward}. An aborted call may still be computed; its answer is dropped. */
+  /** As {@link StageLink.forward}. A call that was given up is not computed any more, unless that has begun. */
   async forward(
     sessionId: string,
     position: number,
@@ -134,18 +136,22 @@ export class StageHost implements StageLink {
       const done = (): void => {
         clearTimeout(timer);
         signal?.removeEventListener('abort', onAbort);
-        this.#pending.delete(id);
       };
       const fail = (error: Error): void => {
         done();
         reject(error);
       };
+      const giveUp = (error: Error): void => {
+        fail(error);
+        this.#worker.postMessage({ call: 'cancel', id } satisfies StageRequest);
+      };
       const timer = setTimeout(
-        () => fail(new CalyxError('timeout', `${this.#title()} did not answer within ${timeoutMs / 1000} s`)),
+        () =>
+          giveUp(new CalyxError('timeout', `${this.#title()} did not answer within ${timeoutMs / 1000} s`)),
         timeoutMs,
       );
       const onAbort = (): void => {
-        if (signal !== undefined) fail(abortReason(signal));
+        if (signal !== undefined) giveUp(abortReason(signal));
       };
       signal?.addEventListener('abort', onAbort, { once: true });
       this.#pending.set(id, {
@@ -160,6 +166,7 @@ export class StageHost implements StageLink {
 
   #settle(reply: StageReply): void {
     const pending = this.#pending.get(reply.id);
+    this.#pending.delete(reply.id);
     if (reply.ok) pending?.resolve(reply.output);
     else pending?.reject(fromErrorBody(reply.error));
   }
@@ -173,7 +180,8 @@ export class StageHost implements StageLink {
   }
 
   #rejectAll(error: CalyxError): void {
-    for (const pending of [...this.#pending.values()]) pending.reject(error);
+    for (const pending of this.#pending.values()) pending.reject(error);
+    this.#pending.clear();
   }
 
   #title(): string {

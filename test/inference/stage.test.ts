@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { Worker } from 'node:worker_threads';
@@ -197,6 +198,48 @@ describe('StageHost', () => {
     await host.stop();
     expect((await stopped).every(({ status }) => status === 'rejected')).toBe(true);
     await expect(host.open('t', 1)).rejects.toMatchObject({ code: 'aborted' });
+  });
+
+  it('counts a call that was given up until its worker is done with it', async () => {
+    const hosts = await startHosts(directory, [whole.blocks], { maxPending: 2 });
+    await using(hosts, async () => {
+      const host = hosts[0];
+      if (host === undefined) throw new Error('no host');
+      await host.open('s', 200);
+      const controller = new AbortController();
+      const { signal } = controller;
+      const calls = [0, 0].map(() => host.forward('s', 0, tokenInput(prompt), { signal }));
+      const settled = Promise.allSettled(calls);
+      controller.abort(new Error('enough'));
+      await expect(host.forward('s', 0, tokenInput(prompt))).rejects.toMatchObject({ code: 'busy' });
+      expect((await settled).every(({ status }) => status === 'rejected')).toBe(true);
+      // The worker answers them soon, and then there is room again.
+      await vi.waitFor(() => host.forward('s', 0, tokenInput(prompt)), { timeout: 10_000 });
+    });
+  });
+
+  it('does not compute calls that nobody waits for', async () => {
+    const hosts = await startHosts(directory, [whole.blocks], { maxPending: 100 });
+    await using(hosts, async () => {
+      const host = hosts[0];
+      if (host === undefined) throw new Error('no host');
+      const long = Array.from({ length: 500 }, (_, i) => i % config.vocabSize);
+      await host.open('s', 512);
+      await host.forward('s', 0, tokenInput(long));
+      const begin = performance.now();
+      await host.forward('s', 0, tokenInput(long));
+      const oneMs = performance.now() - begin;
+      const controller = new AbortController();
+      const { signal } = controller;
+      setMaxListeners(0, signal);
+      const calls = Array.from({ length: 90 }, () => host.forward('s', 0, tokenInput(long), { signal }));
+      const settled = Promise.allSettled(calls);
+      controller.abort(new Error('enough'));
+      const afterwards = performance.now();
+      await host.forward('s', 0, tokenInput([1]));
+      expect(performance.now() - afterwards).toBeLessThan(20 * oneMs);
+      expect((await settled).every(({ status }) => status === 'rejected')).toBe(true);
+    });
   });
 
   it('gives up a call when the signal fires, and goes on with the next', async () => {
