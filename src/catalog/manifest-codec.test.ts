@@ -215,7 +215,32 @@ describe('decodeManifest refuses', () => {
     huge.write(small);
     expect(problem(huge)).toMatchObject({
       code: 'corrupt',
-      message: expect.stringContaining('more than the 209715200') as unknown,
+      message: expect.stringContaining('more than the 67108864') as unknown,
     });
+  });
+});
+
+describe('decodeManifest does not spend much on', () => {
+  const head = '{"format":"calyx-manifest-1","chunkBytes":4194304,"files":';
+  test.each([
+    [
+      'a million files that are none',
+      `${head}[${'1,'.repeat(1_000_000)}1],"parts":{"embed":[],"blocks":[],"head":[]}}`,
+    ],
+    [
+      'millions of empty blocks',
+      `${head}[],"parts":{"embed":[],"blocks":[${'[],'.repeat(3_000_000)}[]],"head":[]}}`,
+    ],
+    ['lists in lists', `${head}${'['.repeat(10_000_000)}`],
+    [
+      'a tensor that is in every block',
+      `${head}[],"parts":{"embed":[],"blocks":[${'[0],'.repeat(400)}[0]],"head":[]}}`,
+    ],
+  ])('%s', (_, text) => {
+    const startedAt = performance.now();
+    expect(() => decodeManifest(Buffer.from(text))).toThrow(
+      expect.objectContaining({ code: 'corrupt' }) as Error,
+    );
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
   });
 });

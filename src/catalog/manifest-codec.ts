@@ -11,8 +11,13 @@ import { Manifest, type ManifestFile } from './manifest.js';
 /** Grows when the meaning of the bytes changes. */
 const FORMAT = 'calyx-manifest-1';
 
-/** A manifest of 400 GB in 4 MiB chunks has about 10 MB; this leaves room for 20 times that. */
-export const MAX_MANIFEST_BYTES = 200 * 1024 * 1024;
+/** A manifest of 400 GB in 4 MiB chunks has about 10 MB; this leaves room for six times that. */
+export const MAX_MANIFEST_BYTES = 64 * 1024 * 1024;
+
+/** Far more than any model has, and few enough to be checked in a moment. */
+const MAX_FILES = 100_000;
+const MAX_TENSORS = 1_000_000;
+const MAX_BLOCKS = 10_000;
 
 // A tensor is an array, [name, dtype, shape, offset, length], because there may be tens of thousands.
 const tensorSchema = z.tuple([z.string(), z.string(), z.array(z.number()), z.number(), z.number()]);
@@ -70,7 +75,7 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
         `it has ${bytes.byteLength} bytes, more than the ${MAX_MANIFEST_BYTES} that are allowed`,
       );
     const raw = manifestSchema.parse(
-      JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')),
+      parseBounded(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)),
     );
     const files = raw.files.map((file) =>
       checkFile({
@@ -104,6 +109,37 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
 export function manifestIds(bytes: Uint8Array): { digest: Digest; revision: string } {
   const digest = sha256(bytes);
   return { digest, revision: digest.slice(0, 40) };
+}
+
+/** Parses the JSON, and refuses what would only use up memory before the schema looks at each of its items. */
+function parseBounded(bytes: Buffer): unknown {
+  // No canonical manifest has three lists that begin at once; a hostile one may have millions.
+  if (bytes.includes('[[[')) throw new Error('its lists are nested too deeply');
+  const raw = JSON.parse(bytes.toString('utf8')) as {
+    readonly files?: readonly { readonly tensors?: readonly unknown[] }[];
+    readonly parts?: Readonly<Record<'embed' | 'head', readonly unknown[]>> & {
+      readonly blocks?: readonly unknown[][];
+    };
+  };
+  const files = lengthOf(raw.files);
+  const blocks = lengthOf(raw.parts?.blocks);
+  if (files > MAX_FILES || blocks > MAX_BLOCKS) throw new Error(`it has ${files} files and ${blocks} blocks`);
+  const tensors = total(raw.files?.map((file) => lengthOf(file.tensors)));
+  const members = [raw.parts?.embed, raw.parts?.head].map(lengthOf);
+  // A tensor is in one block at most; only the two ends may share some.
+  const inBlocks = total(raw.parts?.blocks?.map(lengthOf));
+  if (tensors > MAX_TENSORS || inBlocks > tensors || members.some((count) => count > tensors)) {
+    throw new Error(`it has ${tensors} tensors, and ${inBlocks} in its blocks`);
+  }
+  return raw;
+}
+
+function lengthOf(value: unknown): number {
+  return Array.isArray(value) ? value.length : 0;
+}
+
+function total(counts: readonly number[] = []): number {
+  return counts.reduce((sum, count) => sum + count, 0);
 }
 
 function checkFile(file: ManifestFile): ManifestFile {
