@@ -60,6 +60,12 @@ describe('renderChat', () => {
     });
   });
 
+  it('outlives a template that takes all memory at once', async () => {
+    const greedy = '{% for i in range(100000000) %}{% for j in range(100000000) %}{% endfor %}{% endfor %}';
+    const rendering = renderChat(template(greedy), hello, { timeoutMs: 20_000 });
+    await expect(rendering).rejects.toMatchObject({ hint: expect.stringContaining('--raw') as string });
+  });
+
   it.each([
     ['{{ raise_exception("only users may speak") }}', 'only users may speak'],
     ['{% for %}', 'the chat template failed'],

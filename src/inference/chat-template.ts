@@ -1,4 +1,5 @@
-import { Worker } from 'node:worker_threads';
+import { fork, type ChildProcess } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { CalyxError, errorMessage, isCalyxError } from '../core/errors.js';
 import type { RenderJob, RenderReply } from './chat-template-worker.js';
 import { DeadlineError, withDeadline } from './deadline.js';
@@ -34,8 +35,8 @@ const DEFAULTS = { timeoutMs: 2_000, maxOutputChars: 4 * 1024 * 1024 };
 /** Starting a thread takes some 50 ms; on an overloaded machine much more, which is not the template's fault. */
 const START_TIMEOUT_MS = 30_000;
 const MAX_TEMPLATE_CHARS = 1024 * 1024;
-/** Memory of a template's thread; an honest one needs a few megabytes. */
-const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 32, stackSizeMb: 4 };
+/** Memory of a template's process; an honest one needs a few megabytes. */
+const MAX_HEAP_MIB = 128;
 const RAW_HINT = 'use --raw to send the prompt without a chat template';
 
 /**
@@ -78,7 +79,7 @@ function namedTemplate(value: unknown, file: string): string | undefined {
 
 /**
  * Writes a conversation as the model expects it, ending where the assistant is to answer. Templates are programs of
- * strangers: this one runs in a thread of its own with bounded time, memory and output, and is killed when it exceeds them.
+ * strangers: this one runs in a process of its own with bounded time, memory and output, and is killed when it exceeds them.
  *
  * @throws CalyxError `timeout` if it takes too long, `invalid-model` if it fails; both suggest `--raw`
  */
@@ -98,17 +99,18 @@ export async function renderChat(
     },
     maxOutputChars,
   };
-  const worker = new Worker(new URL('./chat-template-worker.js', import.meta.url), {
-    resourceLimits: RESOURCE_LIMITS,
+  const child = fork(fileURLToPath(new URL('./chat-template-process.js', import.meta.url)), [], {
+    execArgv: [`--max-old-space-size=${MAX_HEAP_MIB}`],
     env: {},
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });
-  // One that comes when nobody waits any more (out of memory while it is being killed) must not end the process.
-  worker.on('error', () => undefined);
+  // One that comes when nobody waits any more must not end our own process.
+  child.on('error', () => undefined);
   try {
-    await withDeadline(START_TIMEOUT_MS, options.signal, (signal) => nextReply(worker, signal));
+    await withDeadline(START_TIMEOUT_MS, options.signal, (signal) => nextReply(child, signal));
     const reply = await withDeadline(timeoutMs, options.signal, (signal) => {
-      const answer = nextReply(worker, signal);
-      worker.postMessage(job);
+      const answer = nextReply(child, signal);
+      child.send(job);
       return answer;
     });
     if (reply.kind === 'rendered') return reply.text;
@@ -124,28 +126,33 @@ export async function renderChat(
       { hint: RAW_HINT, cause: error },
     );
   } finally {
-    await worker.terminate();
+    child.kill('SIGKILL');
   }
 }
 
-/** The next message of the worker, or the reason why there will be none. */
-function nextReply(worker: Worker, signal: AbortSignal): Promise<RenderReply> {
+/** The next message of the process, or the reason why there will be none. */
+function nextReply(child: ChildProcess, signal: AbortSignal): Promise<RenderReply> {
   return new Promise((resolve, reject) => {
     const done = (): void => {
-      worker.off('message', onMessage).off('error', onError).off('exit', onExit);
+      child.off('message', onMessage).off('error', onError).off('exit', onExit);
       signal.removeEventListener('abort', onAbort);
     };
-    const onMessage = (reply: RenderReply): void => {
+    const onMessage = (reply: unknown): void => {
       done();
-      resolve(reply);
+      resolve(reply as RenderReply);
     };
     const onError = (error: Error): void => {
       done();
       reject(error);
     };
-    const onExit = (code: number): void => onError(new Error(`its thread ended (exit code ${code})`));
+    const onExit = (code: number | null, killed: NodeJS.Signals | null): void =>
+      onError(
+        new Error(
+          `its process ended (${killed ?? `exit code ${code ?? 'unknown'}`}); it may have run out of memory`,
+        ),
+      );
     const onAbort = (): void => onError(signal.reason as Error);
-    worker.once('message', onMessage).once('error', onError).once('exit', onExit);
+    child.once('message', onMessage).once('error', onError).once('exit', onExit);
     signal.addEventListener('abort', onAbort, { once: true });
   });
 }
