@@ -1,9 +1,10 @@
-import { mkdir, statfs } from 'node:fs/promises';
+import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CalyxError, fileError } from '../../core/errors.js';
 import { formatModelName, type ModelName } from '../../core/names.js';
 import { mapLimited } from '../../core/map-limited.js';
 import { formatSize } from '../../core/units.js';
+import { makeDirectories } from '../../storage/files/make-directories.js';
 import { bootId, writeFileAtomically } from '../../storage/files/durable.js';
 import type { ModelWeights } from '../../weights/model-directory.js';
 import type { Tensor } from '../../weights/tensor.js';
@@ -55,9 +56,7 @@ export async function stageModel(layout: StoreLayout, options: StageOptions): Pr
   const { files, weights } = options.source ?? (await readSource(directory, model));
   const staging = layout.staging(model);
   const blobs = join(staging, STAGED.blobs);
-  await mkdir(blobs, { recursive: true }).catch((error: unknown) => {
-    throw fileError(error, 'cannot create', blobs);
-  });
+  await makeDirectories(blobs);
   const journal = await StagingJournal.open(join(staging, STAGED.journal));
   const tensors = tensorsByFile(weights);
   const cutOf = (file: SourceFile): readonly Tensor[] => tensors.get(file.path) ?? [];
