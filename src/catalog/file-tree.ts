@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Digest } from '../core/digest.js';
 
 /**
@@ -74,6 +75,27 @@ export async function walkTree(root: Directory, path: readonly string[]): Promis
     node = await node.lookup(name);
   }
   return node;
+}
+
+const identities = new WeakMap<TreeFile, Digest>();
+
+/**
+ * Tells files apart by what they are made of: a SHA-256 over their segments, so blobs need not be read. Files with the same
+ * segments have the same one.
+ */
+export function fileIdentity(file: TreeFile): Digest {
+  let identity = identities.get(file);
+  if (identity === undefined) {
+    const hash = createHash('sha256');
+    for (const segment of file.segments) {
+      if ('literal' in segment)
+        hash.update(`literal ${segment.literal.byteLength}\n`).update(segment.literal);
+      else hash.update(`blob ${segment.blob} ${segment.offset} ${segment.length}\n`);
+    }
+    identity = hash.digest('hex');
+    identities.set(file, identity);
+  }
+  return identity;
 }
 
 /** The pieces of `[offset, offset + length)` of a file, in order. */

@@ -1,4 +1,13 @@
-import { lstatSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
@@ -155,6 +164,17 @@ describe('publishing again', () => {
     const bytes = readFileSync(blob);
     bytes[70_000] = (bytes[70_000] ?? 0) ^ 1;
     writeFileSync(blob, bytes);
+    await publish(layout, FIXTURES.qwen3);
+    expectHubCache(layout, FIXTURES.qwen3, VECTORS.qwen3.revision);
+  });
+
+  test('puts right what is missing or wrong in a snapshot', async () => {
+    const { layout } = emptyStore();
+    await publish(layout, FIXTURES.qwen3);
+    const snapshot = layout.snapshot(MODEL, VECTORS.qwen3.revision);
+    rmSync(join(snapshot, 'config.json'));
+    rmSync(join(snapshot, 'golden.json'));
+    symlinkSync('../../blobs/elsewhere', join(snapshot, 'golden.json'));
     await publish(layout, FIXTURES.qwen3);
     expectHubCache(layout, FIXTURES.qwen3, VECTORS.qwen3.revision);
   });

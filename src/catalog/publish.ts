@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, rm, symlink } from 'node:fs/promises';
+import { readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import type { Digest } from '../core/digest.js';
 import { CalyxError, fileError, systemCode } from '../core/errors.js';
 import { DEFAULT_REF, formatModelName, type ModelName } from '../core/names.js';
+import { makeDirectories } from '../storage/files/make-directories.js';
 import { syncDirectory, writeFileAtomically } from '../storage/files/durable.js';
 import { listNames, readRecord, refSchema, type Ref } from './catalog-reader.js';
 import { sizeOf } from './ingest/staging-journal.js';
@@ -88,7 +89,7 @@ async function repairHubRef(layout: StoreLayout, model: ModelName, name: string,
   // Other readers of the cache take every file in refs/ for a ref, so an unfinished one must not appear there.
   const beside = layout.beside(model, name);
   await writeFileAtomically(beside, ref.revision);
-  await mkdir(dirname(path), { recursive: true });
+  await makeDirectories(dirname(path));
   await rename(beside, path);
   await syncDirectory(dirname(path));
 }
@@ -109,7 +110,7 @@ async function moveBlobs(
   onMoved: (blob: Digest) => void | Promise<void>,
 ): Promise<void> {
   const blobs = layout.blobs(model);
-  await mkdir(blobs, { recursive: true });
+  await makeDirectories(blobs);
   for (const file of manifest.files) {
     const target = layout.blob(model, file.blob);
     const staged = join(layout.staging(model), STAGED.blobs, file.blob);
@@ -126,6 +127,7 @@ async function moveBlobs(
   await syncDirectory(blobs);
 }
 
+/** The links of a revision. Of one that is there, what is missing or leads elsewhere is put right. */
 async function makeSnapshot(
   layout: StoreLayout,
   model: ModelName,
@@ -134,16 +136,24 @@ async function makeSnapshot(
 ): Promise<void> {
   const snapshot = layout.snapshot(model, revision);
   const snapshots = dirname(snapshot);
-  if ((await listNames(snapshots)).includes(revision)) return;
-  const temporary = join(layout.staging(model), `snapshot-${randomBytes(6).toString('hex')}`);
+  const exists = (await listNames(snapshots)).includes(revision);
+  // A new one is made beside its place, so that nobody sees half of it.
+  const root = exists ? snapshot : join(layout.staging(model), `snapshot-${randomBytes(6).toString('hex')}`);
+  const changed = new Set<string>();
   for (const file of manifest.files) {
-    const place = join(temporary, file.path);
-    await mkdir(dirname(place), { recursive: true });
+    const place = join(root, file.path);
     // The target is relative to the link's final place.
-    await symlink(relative(dirname(join(snapshot, file.path)), layout.blob(model, file.blob)), place);
+    const target = relative(dirname(join(snapshot, file.path)), layout.blob(model, file.blob));
+    if (exists && (await readlink(place).catch(() => undefined)) === target) continue;
+    await makeDirectories(dirname(place));
+    await rm(place, { recursive: true, force: true });
+    await symlink(target, place);
+    changed.add(dirname(place));
   }
-  await mkdir(snapshots, { recursive: true });
-  await rename(temporary, snapshot);
+  for (const directory of changed) await syncDirectory(directory);
+  if (exists) return;
+  await makeDirectories(snapshots);
+  await rename(root, snapshot);
   await syncDirectory(snapshots);
 }
 

@@ -30,10 +30,7 @@ export async function removeModel(
   catalog: DiskCatalog,
   model: ModelName,
 ): Promise<Removed> {
-  // What only other programs keep in this cache is not ours to remove; so the records of the revisions go last.
-  const ours = [layout.refs(model), layout.staging(model), layout.revisions(model)];
-  const left = await Promise.all(ours.map(listNames));
-  if (left.flat().length === 0) await catalog.resolve({ model, revision: DEFAULT_REF });
+  await checkRemovable(layout, catalog, model);
   try {
     await retire(layout, model);
     await rm(layout.refs(model), { recursive: true, force: true });
@@ -54,6 +51,18 @@ export async function removeModel(
   } catch (error) {
     throw isCalyxError(error) ? error : fileError(error, 'cannot remove', formatModelName(model));
   }
+}
+
+/** Throws CalyxError `not-found` if there is nothing of this model that {@link removeModel} could remove. */
+export async function checkRemovable(
+  layout: StoreLayout,
+  catalog: DiskCatalog,
+  model: ModelName,
+): Promise<void> {
+  // What only other programs keep in this cache is not ours to remove; so the records of the revisions go last.
+  const ours = [layout.refs(model), layout.staging(model), layout.revisions(model)];
+  const left = await Promise.all(ours.map(listNames));
+  if (left.flat().length === 0) await catalog.resolve({ model, revision: DEFAULT_REF });
 }
 
 /** Remembers the highest generation, because a ref's generation never falls: whoever saw a higher one would not follow. */

@@ -65,6 +65,11 @@ export class StoreLayout {
     return join(this.own, 'staging', cacheFolder(model));
   }
 
+  /** Sockets of the processes that add the model or remove it; outside of the staging area, which publishing deletes. */
+  adding(model: ModelName): string {
+    return join(this.own, 'adding', cacheFolder(model), 'owners');
+  }
+
   /** The model's directory in the Hugging Face cache layout. */
   model(model: ModelName): string {
     return join(this.root, cacheFolder(model));

@@ -14,7 +14,7 @@ import type { DiskCatalog } from './catalog-reader.js';
 import { walkTree, type Directory, type TreeFile } from './file-tree.js';
 import { removeModel } from './remove.js';
 import type { StoreLayout } from './store-layout.js';
-import { catalogTree, revisionPath } from './views.js';
+import { catalogTree } from './views.js';
 
 const OTHER = { org: 'zeta', name: 'lily.1' };
 const ROSE = VECTORS['tiny-calyx'].revision;
@@ -184,8 +184,13 @@ describe('files in directories', () => {
   });
 });
 
-test('revisionPath names a revision as the views do', async () => {
-  const revision = await catalog.resolve({ model: MODEL, revision: 'main' });
-  expect(revisionPath(revision)).toBe(`acme/rose@${ROSE}`);
-  expect(await list(`models/${revisionPath(revision)}`)).toBeDefined();
+test('a slice is laid out once for the requests that follow each other', async () => {
+  const first = await walkTree(root, ['slices', 'acme', 'rose', '0-2', 'block-00000.safetensors']);
+  expect(first).toBeDefined();
+  expect(await walkTree(root, ['slices', 'acme', 'rose', '0-2', 'block-00000.safetensors'])).toBe(first);
+  // Only a few are kept.
+  for (let block = 0; block < 5; block += 1)
+    for (const parts of ['', '+embed'])
+      await walkTree(root, ['slices', 'acme', 'rose', `${block}-${block + 1}${parts}`]);
+  expect(await walkTree(root, ['slices', 'acme', 'rose', '0-2', 'block-00000.safetensors'])).not.toBe(first);
 });

@@ -9,7 +9,7 @@ import { isCalyxError } from '../core/errors.js';
 import type { CatalogReader, ResolvedRevision } from './catalog-reader.js';
 import { literalFile, staticDirectory, type Directory, type TreeNode } from './file-tree.js';
 import type { ManifestFile } from './manifest.js';
-import { formatSliceSpec, parseSliceSpec, partsOfSlice } from './slice-spec.js';
+import { formatSliceSpec, parseSliceSpec, partsOfSlice, type SliceSpec } from './slice-spec.js';
 import { sliceFiles, wholeFile } from './slice.js';
 
 /** The three views of a catalog, as one tree: `models/`, `hub/` and `slices/`. */
@@ -30,13 +30,14 @@ export function modelsView(catalog: CatalogReader): Directory {
 
 /** `slices/ORG/NAME[@REVISION]/4-8[+embed][+head]/...`: every slice can be looked up, a few are listed. */
 export function slicesView(catalog: CatalogReader): Directory {
+  const slices = new RecentSlices();
   return byModel(catalog, (revision) => {
     const { blockCount } = revision.manifest;
     return {
       kind: 'directory',
       lookup: (name) => {
         const spec = parseSliceSpec(name, blockCount);
-        return Promise.resolve(spec && staticDirectory(sliceFiles(revision, partsOfSlice(spec, blockCount))));
+        return Promise.resolve(spec && slices.directory(revision, spec));
       },
       list: () => {
         const single = Array.from({ length: blockCount }, (_, block) => ({ start: block, end: block + 1 }));
@@ -48,6 +49,32 @@ export function slicesView(catalog: CatalogReader): Directory {
       },
     };
   });
+}
+
+/** Slices whose files are kept: laying one out and encoding its headers takes long for a large model. */
+const KEPT_SLICES = 8;
+
+/** Lays out slices, and keeps those used last. */
+class RecentSlices {
+  readonly #slices = new Map<string, Directory>();
+
+  directory(revision: ResolvedRevision, spec: SliceSpec): Directory {
+    // The manifest decides the parts, the name and revision stand in slice.json.
+    const key = [
+      revision.manifestDigest,
+      formatModelName(revision.model),
+      revision.revision,
+      formatSliceSpec(spec),
+    ].join(' ');
+    const slice =
+      this.#slices.get(key) ??
+      staticDirectory(sliceFiles(revision, partsOfSlice(spec, revision.manifest.blockCount)));
+    this.#slices.delete(key);
+    this.#slices.set(key, slice);
+    const [oldest] = this.#slices.keys();
+    if (this.#slices.size > KEPT_SLICES && oldest !== undefined) this.#slices.delete(oldest);
+    return slice;
+  }
 }
 
 /** `hub/models--ORG--NAME/{refs,snapshots}`: the Hugging Face cache layout with regular files. */
@@ -143,9 +170,4 @@ function fileTree(files: readonly ManifestFile[], prefix = ''): Directory {
     else if (!entries.has(name)) entries.set(name, fileTree(files, `${prefix}${name}/`));
   }
   return staticDirectory(entries);
-}
-
-/** Names a revision as a path of the views does: `ORG/NAME@REVISION`. */
-export function revisionPath({ model, revision }: ResolvedRevision): string {
-  return `${formatModelName(model)}@${revision}`;
 }

@@ -155,7 +155,9 @@ describe('one owner', () => {
   it('fails where there can be no directory', async () => {
     const directory = testDirectory();
     await writeFile(join(directory, 'file'), '');
-    await expect(acquireOwnership(join(directory, 'file'), { description: 'x' })).rejects.toThrow('EEXIST');
+    await expect(acquireOwnership(join(directory, 'file'), { description: 'x' })).rejects.toThrow(
+      'a file is there',
+    );
   });
 });
 

@@ -1,12 +1,10 @@
 import { resolve } from 'node:path';
-import { join } from 'node:path';
 import type { ModelName } from '../../core/names.js';
-import { fileError } from '../../core/errors.js';
 import { HashPool, type OnBytes } from '../../catalog/ingest/hash-pool.js';
-import { stageModel, type ImportMode } from '../../catalog/ingest/stage-model.js';
+import { readSource, stageModel, type ImportMode } from '../../catalog/ingest/stage-model.js';
 import { StoreLayout } from '../../catalog/store-layout.js';
-import { acquireOwnership } from '../../storage/files/ownership.js';
 import { commandManager } from '../store/manage.js';
+import { lockModel } from '../store/model-lock.js';
 
 /** Options of {@link addModel}. */
 export interface AddOptions {
@@ -42,17 +40,16 @@ export interface Added {
 export async function addModel(options: AddOptions): Promise<Added> {
   const layout = new StoreLayout(resolve(options.dataDirectory));
   const { model, signal } = options;
+  const directory = resolve(options.directory);
+  // Before anything is made: what cannot be added leaves no trace.
+  const source = await readSource(directory, model);
   // Two that add the same model at the same time would write the same files.
-  const staging = await acquireOwnership(join(layout.staging(model), 'owners'), {
-    description: `calyx add (process ${process.pid})`,
-  }).catch((error: unknown) => {
-    throw fileError(error, 'cannot use', layout.root);
-  });
+  const lock = await lockModel(layout, model, 'calyx add');
   const pool = new HashPool({ signal });
   try {
-    const staged = await stageModel(layout, { ...options, directory: resolve(options.directory), pool });
+    const staged = await stageModel(layout, { ...options, directory, source, pool });
     signal.throwIfAborted();
-    const { ref, moved } = await commandManager(layout, signal).publish(model);
+    const { ref, moved } = await commandManager(layout, signal).publish(model, staged.revision);
     const { manifest, importedBytes } = staged;
     return {
       revision: ref.revision,
@@ -65,6 +62,6 @@ export async function addModel(options: AddOptions): Promise<Added> {
     };
   } finally {
     await pool.close();
-    await staging.release();
+    await lock.release();
   }
 }

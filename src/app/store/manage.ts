@@ -1,14 +1,15 @@
 import { z } from 'zod';
 import type { Digest } from '../../core/digest.js';
 import { CalyxError } from '../../core/errors.js';
-import { formatModelName, parseModelName, type ModelName } from '../../core/names.js';
+import { DEFAULT_REF, formatModelName, parseModelName, type ModelName } from '../../core/names.js';
 import { DiskCatalog, refSchema } from '../../catalog/catalog-reader.js';
 import { publishStaged, type Published } from '../../catalog/publish.js';
-import { removeModel, type Removed } from '../../catalog/remove.js';
+import { checkRemovable, removeModel, type Removed } from '../../catalog/remove.js';
 import type { StoreLayout } from '../../catalog/store-layout.js';
 import { acquireOwnership, askOwner, type OwnerRequest } from '../../storage/files/ownership.js';
 import { isCalyxError } from '../../core/errors.js';
 import { systemClock } from '../../core/clock.js';
+import { lockModel } from './model-lock.js';
 
 const inputSchema = z.strictObject({ model: z.string() });
 const publishedSchema = z.object({ ref: refSchema, moved: z.boolean() });
@@ -19,7 +20,11 @@ const PATIENCE_MS = 60_000;
 
 /** What only the owner of a data directory may do. */
 export interface StoreManager {
-  publish(model: ModelName): Promise<Published>;
+  /**
+   * @param staged the revision that is staged, if it is known: if an owner dies before it can answer, it tells whether that
+   * had published it
+   */
+  publish(model: ModelName, staged?: string): Promise<Published>;
   remove(model: ModelName): Promise<Removed>;
 }
 
@@ -76,7 +81,11 @@ export function commandManager(layout: StoreLayout, signal: AbortSignal): StoreM
     for (;;) {
       signal.throwIfAborted();
       try {
-        const answer = await askOwner(layout.owners, { operation, input: { model: formatModelName(model) } });
+        const answer = await askOwner(
+          layout.owners,
+          { operation, input: { model: formatModelName(model) } },
+          { signal },
+        );
         if (answer !== undefined) return schema.parse(answer.output);
         const ownership = await acquireOwnership(layout.owners, {
           description: `calyx (process ${process.pid})`,
@@ -94,7 +103,26 @@ export function commandManager(layout: StoreLayout, signal: AbortSignal): StoreM
     }
   };
   return {
-    publish: (model) => change('publish', model, publishedSchema, (manager) => manager.publish(model)),
-    remove: (model) => change('remove', model, removedSchema, (manager) => manager.remove(model)),
+    publish: async (model, staged) => {
+      try {
+        return await change('publish', model, publishedSchema, (manager) => manager.publish(model));
+      } catch (error) {
+        // An owner that died after it had moved the ref left nothing staged.
+        if (staged === undefined || !isCalyxError(error, 'not-found')) throw error;
+        const ref = (await new DiskCatalog(layout).refs(model)).get(DEFAULT_REF);
+        if (ref?.revision !== staged) throw error;
+        return { ref, moved: true };
+      }
+    },
+    remove: async (model) => {
+      // First, because the lock makes directories.
+      await checkRemovable(layout, new DiskCatalog(layout), model);
+      const lock = await lockModel(layout, model, 'calyx remove');
+      try {
+        return await change('remove', model, removedSchema, (manager) => manager.remove(model));
+      } finally {
+        await lock.release();
+      }
+    },
   };
 }

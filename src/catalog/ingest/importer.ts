@@ -1,4 +1,4 @@
-import { constants, copyFile, link, readdir, rename, rm } from 'node:fs/promises';
+import { constants, copyFile, link, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256 } from '../../core/digest.js';
 import { fileError, systemCode } from '../../core/errors.js';
@@ -59,6 +59,8 @@ export class Importer {
       onBytes ?? (() => undefined),
     );
     try {
+      // A copy is synced while it is written; a link or clone may be of content that its writer never synced.
+      if (linked) await syncContent(target);
       await rename(target, join(this.#blobs, result.blob));
       await this.#journal.add(file, tensors, result);
     } catch (error) {
@@ -105,5 +107,14 @@ export class Importer {
       );
       return false;
     }
+  }
+}
+
+async function syncContent(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    await file.datasync();
+  } finally {
+    await file.close();
   }
 }

@@ -1,25 +1,21 @@
 import { ChunkLayout } from '../../core/chunking.js';
 import { DIGEST_BYTES, sha256 } from '../../core/digest.js';
-import { CalyxError } from '../../core/errors.js';
-import { checkComplete } from '../../weights/block-map.js';
-import { readModel } from '../../weights/model-directory.js';
 import type { Tensor } from '../../weights/tensor.js';
 import { Manifest, type ManifestFile } from '../manifest.js';
-import { scanDirectory } from './scan.js';
+import { readModelSource } from './model-source.js';
 
 /**
  * The manifest of a model directory as its headers alone tell it: for planning, in seconds also for hundreds of gigabytes. Its
  * digests are placeholders of which no two are equal, so equal content is not recognised.
  *
- * @throws CalyxError as `readModel` does, and `invalid-model` if the model is not complete
+ * @throws CalyxError as `readModelSource` does
  */
 export async function outlineManifest(directory: string): Promise<Manifest> {
-  const weights = await readModel(directory);
-  checkComplete(weights.map, directory);
+  const { files: listed, weights } = await readModelSource(directory);
   const tensors = new Map<string, Tensor[]>(weights.shards.map(({ path }) => [path, []]));
   for (const { file, ...tensor } of weights.tensors) tensors.get(file)?.push(tensor);
   let chunks = 0;
-  const files = (await scanDirectory(directory)).map(({ path, size }): ManifestFile => {
+  const files = listed.map(({ path, size }): ManifestFile => {
     const own = tensors.get(path) ?? [];
     const { count } = ChunkLayout.of(size, own);
     const chunkDigests = Buffer.alloc(count * DIGEST_BYTES);
@@ -27,9 +23,5 @@ export async function outlineManifest(directory: string): Promise<Manifest> {
       chunkDigests.writeUInt32BE((chunks += 1), index * DIGEST_BYTES);
     return { path, size, blob: sha256(`the content of ${path}`), chunkDigests, tensors: own };
   });
-  const found = new Set(files.map(({ path }) => path));
-  const hidden = weights.shards.find(({ path }) => !found.has(path));
-  if (hidden !== undefined)
-    throw new CalyxError('unsupported', `${directory}: the shard ${hidden.path} has a hidden name`);
   return new Manifest(files, weights.map);
 }

@@ -13,8 +13,9 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import {
   copyOfFixture,
   directoryBytes,
@@ -279,4 +280,19 @@ describe('refused before anything is read', () => {
       message: expect.stringContaining('the blocks 6') as unknown,
     });
   });
+});
+
+test('the content of a link is synced before it is written down', async () => {
+  const { layout } = emptyStore();
+  const source = copyOfFixture('qwen3');
+  const handle = await open(source, 'r');
+  const synced = vi.spyOn(Object.getPrototypeOf(handle) as typeof handle, 'datasync');
+  await handle.close();
+  try {
+    const { manifest } = await stage(layout, source, { mode: 'link' });
+    // Once for the content of each file and once for its line in the journal.
+    expect(synced).toHaveBeenCalledTimes(2 * manifest.files.length);
+  } finally {
+    synced.mockRestore();
+  }
 });

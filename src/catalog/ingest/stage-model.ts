@@ -1,12 +1,12 @@
-import { mkdir, statfs } from 'node:fs/promises';
+import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CalyxError, fileError } from '../../core/errors.js';
 import { formatModelName, type ModelName } from '../../core/names.js';
 import { mapLimited } from '../../core/map-limited.js';
 import { formatSize } from '../../core/units.js';
+import { makeDirectories } from '../../storage/files/make-directories.js';
 import { bootId, writeFileAtomically } from '../../storage/files/durable.js';
-import { checkComplete } from '../../weights/block-map.js';
-import { readModel, type ModelWeights } from '../../weights/model-directory.js';
+import type { ModelWeights } from '../../weights/model-directory.js';
 import type { Tensor } from '../../weights/tensor.js';
 import { encodeManifest, manifestIds } from '../manifest-codec.js';
 import { Manifest, type ManifestFile } from '../manifest.js';
@@ -15,12 +15,15 @@ import type { StoreLayout } from '../store-layout.js';
 import type { HashResult } from './hash-file.js';
 import type { HashPool, OnBytes } from './hash-pool.js';
 import { Importer, STAGED, type ImportMode } from './importer.js';
-import { changedError, identify, sameFile, scanDirectory, type SourceFile } from './scan.js';
+import { readModelSource, type ModelSource } from './model-source.js';
+import { changedError, identify, sameFile, type SourceFile } from './scan.js';
 import { sizeOf, StagingJournal } from './staging-journal.js';
 
 /** What to stage, and how. */
 export interface StageOptions {
   readonly directory: string;
+  /** What {@link readSource} found there; it is read now if not given. */
+  readonly source?: ModelSource;
   readonly model: ModelName;
   readonly mode: ImportMode;
   readonly pool: HashPool;
@@ -50,15 +53,10 @@ export { STAGED, type ImportMode };
  */
 export async function stageModel(layout: StoreLayout, options: StageOptions): Promise<StagedModel> {
   const { directory, model } = options;
-  refuseSliceName(model);
-  const files = await scanDirectory(directory);
-  const weights = await readModel(directory);
-  checkComplete(weights.map, directory);
+  const { files, weights } = options.source ?? (await readSource(directory, model));
   const staging = layout.staging(model);
   const blobs = join(staging, STAGED.blobs);
-  await mkdir(blobs, { recursive: true }).catch((error: unknown) => {
-    throw fileError(error, 'cannot create', blobs);
-  });
+  await makeDirectories(blobs);
   const journal = await StagingJournal.open(join(staging, STAGED.journal));
   const tensors = tensorsByFile(weights);
   const cutOf = (file: SourceFile): readonly Tensor[] => tensors.get(file.path) ?? [];
@@ -87,6 +85,16 @@ export async function stageModel(layout: StoreLayout, options: StageOptions): Pr
     manifest,
     importedBytes: missing.reduce((sum, file) => sum + file.size, 0),
   };
+}
+
+/**
+ * Lists and reads, without changing anything, what is to be published.
+ *
+ * @throws CalyxError as {@link stageModel} does
+ */
+export async function readSource(directory: string, model: ModelName): Promise<ModelSource> {
+  refuseSliceName(model);
+  return readModelSource(directory);
 }
 
 /** A file that an earlier run has brought into the staging area, or that is already published with this model. */

@@ -1,9 +1,10 @@
-import { appendFile, mkdir, open, readFile, stat } from 'node:fs/promises';
+import { appendFile, open, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import type { Extent } from '../../core/byte-range.js';
 import { isDigest, sha256, type Digest } from '../../core/digest.js';
 import { fileError, systemCode } from '../../core/errors.js';
+import { makeDirectories } from '../../storage/files/make-directories.js';
 import type { HashResult } from './hash-file.js';
 import { sameFile, type SourceFile } from './scan.js';
 
@@ -70,7 +71,7 @@ export class StagingJournal {
       blob,
       chunks: Buffer.from(chunkDigests).toString('base64'),
     };
-    await mkdir(dirname(this.#path), { recursive: true });
+    await makeDirectories(dirname(this.#path));
     const journal = await open(this.#path, 'a');
     try {
       await journal.appendFile(`${JSON.stringify(line)}\n`);

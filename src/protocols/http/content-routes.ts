@@ -1,7 +1,15 @@
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { parseDigest, type Digest } from '../../core/digest.js';
 import { CalyxError, isCalyxError } from '../../core/errors.js';
-import { sliceSegments, treeFile, walkTree, type Directory, type TreeFile } from '../../catalog/file-tree.js';
+import {
+  fileIdentity,
+  sliceSegments,
+  treeFile,
+  walkTree,
+  type Directory,
+  type TreeFile,
+} from '../../catalog/file-tree.js';
 import { matchesIfRange, namesTag, parseRange } from './range.js';
 import { sendSegments, type SendOptions } from './send-segments.js';
 
@@ -58,14 +66,19 @@ export function contentRoutes(server: FastifyInstance, content: Content): void {
         `there is no /${path.join('/').slice(0, 200)} in the views of this store`,
       );
     if (node.kind === 'directory') return { entries: await node.list() };
-    await send(request, reply, node, content, { type: 'application/octet-stream', cache: 'no-cache' });
+    await send(request, reply, node, content, {
+      // Not its path: another revision may stand there at the next request.
+      tag: `"${fileIdentity(node)}"`,
+      type: 'application/octet-stream',
+      cache: 'no-cache',
+    });
     return reply;
   });
 }
 
 interface Representation {
   /** Strong entity tag, quoted. */
-  readonly tag?: string;
+  readonly tag: string;
   readonly type: string;
   readonly cache: string;
 }
@@ -88,36 +101,36 @@ async function send(
     'cache-control': about.cache,
     'content-type': about.type,
     'x-content-type-options': 'nosniff',
-    ...(about.tag === undefined ? {} : { etag: about.tag }),
+    etag: about.tag,
   };
-  // From here on we write to the socket ourselves, without fastify's copies.
-  reply.hijack();
-  const response = reply.raw;
-  if (about.tag !== undefined && namesTag(headers['if-none-match'], about.tag)) {
-    response.writeHead(304, common).end();
+  // We write to the socket ourselves, without fastify's copies.
+  const begin = (status: number, more: OutgoingHttpHeaders): ServerResponse => {
+    reply.hijack();
+    return reply.raw.writeHead(status, { ...common, ...more });
+  };
+  if (namesTag(headers['if-none-match'], about.tag)) {
+    begin(304, {}).end();
     return;
   }
   if (range.kind === 'unsatisfiable') {
-    response
-      .writeHead(416, { ...common, 'content-length': 0, 'content-range': `bytes */${file.size}` })
-      .end();
+    begin(416, { 'content-length': 0, 'content-range': `bytes */${file.size}` }).end();
     return;
   }
   const { offset, length } = range.kind === 'part' ? range.extent : { offset: 0, length: file.size };
   const contentRange =
     range.kind === 'part' ? { 'content-range': `bytes ${offset}-${offset + length - 1}/${file.size}` } : {};
-  response.writeHead(range.kind === 'part' ? 206 : 200, {
-    ...common,
-    ...contentRange,
-    'content-length': length,
-  });
+  const beginContent = (): ServerResponse =>
+    begin(range.kind === 'part' ? 206 : 200, { ...contentRange, 'content-length': length });
   if (request.method === 'HEAD') {
-    response.end();
+    beginContent().end();
     return;
   }
   try {
-    await sendSegments(response, sliceSegments(file, offset, length), content);
+    await sendSegments(reply.raw, sliceSegments(file, offset, length), content, beginContent);
   } catch (error) {
+    // Before the header is out, the client can be told what is wrong.
+    if (!reply.raw.headersSent && !isCalyxError(error, 'aborted')) throw error;
+    if (!reply.sent) reply.hijack();
     if (!isCalyxError(error, 'aborted')) content.onCutOff(request.url, error);
   }
 }

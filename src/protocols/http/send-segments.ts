@@ -17,16 +17,19 @@ export interface SendOptions {
 }
 
 /**
- * Writes the bytes of `segments` as the body of an answer whose header has been written, with back-pressure. Buffers go from the
- * source to the socket without a copy. If a read fails, the connection is cut, so that a short answer is never taken for
+ * Writes the bytes of `segments` as the body of an answer, with back-pressure. Buffers go from the
+ * source to the socket without a copy. The header goes out once the first piece is
+ * there. If a later read fails, the connection is cut, so that a short answer is never taken for
  * a whole one. Resolves when the kernel has taken all of it.
  *
+ * @param begin writes the header
  * @throws the read's error, or CalyxError `aborted` if the client went away
  */
 export async function sendSegments(
   response: ServerResponse,
   segments: Iterable<Segment>,
   options: SendOptions,
+  begin: () => void,
 ): Promise<void> {
   const { socket } = response.req;
   const gone = new AbortController();
@@ -36,9 +39,9 @@ export async function sendSegments(
   try {
     await inTurn(response, gone.signal);
     response.setTimeout(STALL_MS, () => response.destroy());
-    await options.share.during(() => writeAll(response, segments, options, gone.signal));
+    await options.share.during(() => writeAll(response, segments, options, gone.signal, begin));
   } catch (error) {
-    response.destroy();
+    if (response.headersSent || gone.signal.aborted) response.destroy();
     throw error;
   } finally {
     socket.off('close', onClose);
@@ -60,17 +63,25 @@ async function writeAll(
   segments: Iterable<Segment>,
   { source, share, onSent }: SendOptions,
   gone: AbortSignal,
+  begin: () => void,
 ): Promise<void> {
   const window = new Window(gone);
+  let begun = false;
+  const beginOnce = (): void => {
+    if (!begun) begin();
+    begun = true;
+  };
   for (const piece of pieces(segments, share)) {
     await window.below(share.piecesInFlight);
     if ('literal' in piece) {
       const leave = window.enter();
+      beginOnce();
       response.write(piece.literal, leave);
       continue;
     }
     const lease = await source.read(piece.blob, piece.offset, piece.length, { signal: gone });
     const leave = window.enter(lease);
+    beginOnce();
     let open = lease.parts.length;
     for (const part of lease.parts) {
       response.write(part, (error) => {
@@ -80,6 +91,7 @@ async function writeAll(
       });
     }
   }
+  beginOnce();
   response.end();
   await window.below(1);
 }

@@ -1,10 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeDirectories, syncDirectory } from './make-directories.js';
+
+export { syncDirectory };
 
 /** Writes a file whole or not at all: beside its place, synced, then renamed. Parent directories are made. */
 export async function writeFileAtomically(path: string, content: Uint8Array | string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeDirectories(dirname(path));
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   try {
     const file = await open(temporary, 'wx', 0o644);
@@ -20,16 +23,6 @@ export async function writeFileAtomically(path: string, content: Uint8Array | st
     throw error;
   }
   await syncDirectory(dirname(path));
-}
-
-/** Makes what was created, renamed or removed in a directory survive a power cut. */
-export async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
 }
 
 /**

@@ -1,7 +1,8 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock, type Clock } from '../../core/clock.js';
 import { CalyxError, isCalyxError, systemCode } from '../../core/errors.js';
+import { makeDirectories } from './make-directories.js';
 import {
   MAX_REQUEST_BYTES,
   SOCKET,
@@ -34,7 +35,7 @@ const ATTEMPTS = 20;
  */
 export async function acquireOwnership(directory: string, options: OwnershipOptions): Promise<Ownership> {
   const clock = options.clock ?? systemClock;
-  await mkdir(directory, { recursive: true });
+  await makeDirectories(directory);
   let own: OwnSocket | undefined;
   try {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
