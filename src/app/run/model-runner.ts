@@ -109,6 +109,11 @@ export class ModelRunner {
     }
   }
 
+  /** False if only token ids go in and come out. */
+  get hasTokenizer(): boolean {
+    return this.#text.tokenizer !== undefined;
+  }
+
   /**
    * Generates.
    *
