@@ -55,7 +55,18 @@ export async function fetchNodeSlice(options: NodeSliceOptions): Promise<NodeSli
   const budget =
     options.budgetBytes === undefined ? {} : { budgetBytes: leftOver(options, options.budgetBytes, others) };
   const common = { spec, stores, into: directory, signal, ...budget };
-  const first = await fetchModel({ ...common, add: () => [] });
+  const first = await fetchModel({
+    ...common,
+    add: () => [],
+    // What an earlier start with other blocks has left would only take space, and its parts would count as staying.
+    drop: (blockCount) => {
+      checkBlockRange(blocks, blockCount);
+      const staying = nodeParts(blocks, blockCount);
+      return partsOfRange({ start: 0, end: blockCount }, true, true).filter(
+        (part) => !staying.includes(part),
+      );
+    },
+  });
   const text = await readFile(join(directory, 'config.json'), 'utf8').catch((error: unknown) => {
     throw fileError(error, 'cannot read', join(directory, 'config.json'));
   });
@@ -63,13 +74,10 @@ export async function fetchNodeSlice(options: NodeSliceOptions): Promise<NodeSli
   checkBlockRange(blocks, config.blockCount);
   const embed = blocks.start === 0;
   const head = blocks.end === config.blockCount;
-  const parts = partsOfRange(blocks, embed, head);
+  const parts = nodeParts(blocks, config.blockCount);
   const fetched = await fetchModel({
     ...common,
     add: () => parts,
-    // What an earlier start with other blocks has left would only take space.
-    drop: (blockCount) =>
-      partsOfRange({ start: 0, end: blockCount }, true, true).filter((part) => !parts.includes(part)),
     ...(onTotal === undefined ? {} : { onTotal }),
     ...(onBytes === undefined ? {} : { onBytes }),
   });
@@ -81,11 +89,17 @@ export async function fetchNodeSlice(options: NodeSliceOptions): Promise<NodeSli
       ...fetched,
       bytesFetched: fetched.bytesFetched + first.bytesFetched,
       chunks: fetched.chunks + first.chunks,
+      retries: fetched.retries + first.retries,
+      seconds: fetched.seconds + first.seconds,
     },
     embed,
     head,
     bytesOnDisk: await directoryBytes(options.dataDirectory),
   };
+}
+
+function nodeParts(blocks: BlockRange, blockCount: number): PartId[] {
+  return partsOfRange(blocks, blocks.start === 0, blocks.end === blockCount);
 }
 
 async function settle({ stores, spec, signal }: NodeSliceOptions): Promise<ModelSpec> {
