@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Logger } from 'pino';
 import { CalyxError, fileError } from '../../core/errors.js';
 import { cacheFolder, type ModelSpec } from '../../core/names.js';
 import type { BlockRange } from '../../core/block-range.js';
@@ -12,6 +13,7 @@ import { directoryBytes } from '../../storage/files/directory-bytes.js';
 import { partFile, type PartId } from '../../weights/parts.js';
 import { readSafetensorsFile } from '../../weights/safetensors-file.js';
 import type { TensorLocation } from '../../weights/tensor.js';
+import { firstContact } from './first-contact.js';
 import { fetchModel, type FetchedModel } from '../fetch/fetch-model.js';
 
 /** Options of {@link fetchNodeSlice}. */
@@ -22,6 +24,7 @@ export interface NodeSliceOptions {
   /** The node's data directory; it belongs to the node alone. */
   readonly dataDirectory: string;
   readonly budgetBytes: number | undefined;
+  readonly logger: Logger;
   readonly signal: AbortSignal;
   readonly onTotal?: (bytes: number) => void;
   readonly onBytes?: (bytes: number) => void;
@@ -42,7 +45,7 @@ export interface NodeSlice {
 
 /**
  * Brings a node's blocks to its disk. The configuration comes first, so that a model which the embedded engine cannot run
- * costs no download.
+ * costs no download. Stores that do not answer yet are waited for.
  *
  * @throws CalyxError as `fetchSlice` does; `unsupported` naming what the engine lacks
  */
@@ -102,10 +105,13 @@ function nodeParts(blocks: BlockRange, blockCount: number): PartId[] {
   return partsOfRange(blocks, blocks.start === 0, blocks.end === blockCount);
 }
 
-async function settle({ stores, spec, signal }: NodeSliceOptions): Promise<ModelSpec> {
+async function settle({ stores, spec, signal, logger }: NodeSliceOptions): Promise<ModelSpec> {
   const client = new StoreClient(stores);
   try {
-    const { model, revision } = await client.identify(spec, signal);
+    const { model, revision } = await firstContact(() => client.identify(spec, signal), {
+      signal,
+      logger,
+    });
     return { model, revision };
   } finally {
     await client.close();
