@@ -106,8 +106,9 @@ export function nodeCommand(program: Command): void {
               `node ${node.name} serves the blocks ${formatBlockRange(parseBlockRange(blocks))} of ${model}@${revision.revision} on ${node.url}`,
             );
           }
-          await aborted(signal);
+          const failure = await Promise.race([aborted(signal), node.failed]);
           await node.close();
+          if (failure !== undefined) throw failure;
           return 0;
         },
         true,

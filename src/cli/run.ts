@@ -56,7 +56,7 @@ export function runModelCommand(program: Command): void {
             ...(stream ? { onText: writeGenerated } : {}),
           });
           if (stream) {
-            if (result.text === '') process.stdout.write(result.tokens.join(','));
+            if (!runner.hasTokenizer) process.stdout.write(result.tokens.join(','));
             process.stdout.write('\n');
             note(summary(runner, result));
           } else printJson(toJson(runner, result, seed));

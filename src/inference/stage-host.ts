@@ -39,12 +39,15 @@ export class StageHost implements StageLink {
   readonly blocks: BlockRange;
   readonly embed: boolean;
   readonly head: boolean;
+  /** Resolves with the reason if the worker dies; never otherwise. */
+  readonly failed: Promise<CalyxError>;
   readonly #worker: Worker;
   readonly #callTimeoutMs: number;
   readonly #maxPending: number;
   /** A call leaves only when the worker has answered it: until then it takes the worker's time and memory. */
   readonly #pending = new Map<number, Pending>();
   #nextId = LOAD_ID;
+  #reportFailure: (error: CalyxError) => void = () => undefined;
   #failure: CalyxError | undefined;
 
   private constructor(options: StageHostOptions) {
@@ -54,6 +57,9 @@ export class StageHost implements StageLink {
     this.head = options.head;
     this.#callTimeoutMs = callTimeoutMs;
     this.#maxPending = maxPending;
+    this.failed = new Promise((resolve) => {
+      this.#reportFailure = resolve;
+    });
     this.#worker = new Worker(new URL('./stage-worker.js', import.meta.url), {
       workerData: options satisfies StageOptions,
       // The runtime's telemetry switch must reach the environment of the process, see loadRuntime.
@@ -172,11 +178,14 @@ export class StageHost implements StageLink {
   }
 
   #fail(what: string, cause?: unknown): void {
-    this.#failure ??= new CalyxError('unavailable', `${this.#title()}: its worker thread ${what}`, {
+    // Also after it was stopped, or for what follows the first reason.
+    if (this.#failure !== undefined) return;
+    this.#failure = new CalyxError('unavailable', `${this.#title()}: its worker thread ${what}`, {
       hint: 'start the node again; see its log',
       cause,
     });
     this.#rejectAll(this.#failure);
+    this.#reportFailure(this.#failure);
   }
 
   #rejectAll(error: CalyxError): void {

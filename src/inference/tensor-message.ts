@@ -1,4 +1,5 @@
-import { CalyxError } from '../core/errors.js';
+import { CalyxError, errorMessage } from '../core/errors.js';
+import { parseStrictJson, type StrictJson } from '../core/strict-json.js';
 import type { StageInput, StageOutput } from './stage-link.js';
 
 /** The media type of a tensor message: a safetensors file of one tensor. */
@@ -65,7 +66,7 @@ export function decodeTensorMessage(body: Buffer): TensorMessage {
   const start = LENGTH_BYTES + Number(headerLength);
   if (start > body.length) throw bad('it is shorter than its header');
   const [name, info] = parseHeader(body.toString('utf8', LENGTH_BYTES, start));
-  const { dtype, shape, data_offsets: offsets } = info;
+  const [dtype, shape, offsets] = ['dtype', 'shape', 'data_offsets'].map((key) => info.get(key));
   if (dtype !== DTYPES[name]) throw bad(`${name} must be ${DTYPES[name]}`);
   if (!isSizes(shape) || shape.length !== RANKS[name] || shape[0] !== 1)
     throw bad(`the shape of ${name} must have ${RANKS[name]} sizes and begin with 1`);
@@ -83,25 +84,19 @@ export function decodeTensorMessage(body: Buffer): TensorMessage {
     : { name, shape, data: new Float32Array(data) };
 }
 
-function parseHeader(text: string): [TensorMessage['name'], Record<string, unknown>] {
-  let header: unknown;
+function parseHeader(text: string): [TensorMessage['name'], Map<string, StrictJson>] {
+  let header: StrictJson;
   try {
-    header = JSON.parse(text);
+    header = parseStrictJson(text, 'its header');
   } catch (error) {
-    throw bad('its header is not JSON', error);
+    throw bad(errorMessage(error), error);
   }
-  if (typeof header !== 'object' || header === null) throw bad('its header is no object');
-  const entries = Object.entries(header).filter(([key]) => key !== '__metadata__');
+  if (!(header instanceof Map)) throw bad('its header is no object');
+  const entries = [...header].filter(([key]) => key !== '__metadata__');
   const [name, info] = entries[0] ?? [];
-  if (
-    entries.length !== 1 ||
-    name === undefined ||
-    !isName(name) ||
-    typeof info !== 'object' ||
-    info === null
-  )
+  if (entries.length !== 1 || name === undefined || !isName(name) || !(info instanceof Map))
     throw bad('it must hold exactly one of input_ids, hidden_states and logits');
-  return [name, info as Record<string, unknown>];
+  return [name, info];
 }
 
 function isName(name: string): name is TensorMessage['name'] {

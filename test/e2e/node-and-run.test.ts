@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { calyx, calyxJson, startCalyx, type Running } from '../support/cli.js';
@@ -8,6 +8,7 @@ import { startStore, type RunningStore } from '../support/running-store.js';
 interface Case {
   readonly prompt: string | number[];
   readonly chat?: boolean;
+  readonly tokens?: readonly number[];
   readonly greedy: readonly number[];
   readonly text?: string;
 }
@@ -23,18 +24,25 @@ function cases(model: string): readonly Case[] {
   return (JSON.parse(readFileSync(join(model, 'golden.json'), 'utf8')) as { cases: Case[] }).cases;
 }
 
-/** Starts a node and waits until it serves. */
-async function startNode(name: string, model: string, blocks: string, ...args: string[]): Promise<void> {
+/** Starts a node and waits until it serves; resolves with its event `fetched`. */
+async function startNode(
+  name: string,
+  model: string,
+  blocks: string,
+  ...args: string[]
+): Promise<Record<string, unknown>> {
   const running = startCalyx([
     ...['node', '--name', name, '--model', model, '--blocks', blocks, '--store', store.url, '--json'],
     ...['--data', join(directory, name), ...args],
   ]);
   nodes.set(name, running);
-  await new Promise<void>((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     let all = '';
     running.child.stdout?.on('data', (piece: string) => {
       all += piece;
-      if (all.includes('"event":"listening"')) resolve();
+      if (!all.includes('"event":"listening"')) return;
+      const lines = all.split('\n').filter((line) => line.includes('"event":"fetched"'));
+      resolve(JSON.parse(lines[0] ?? '{}') as Record<string, unknown>);
     });
     void running.ended.then((ended) => reject(new Error(JSON.stringify(ended))), reject);
   });
@@ -123,6 +131,15 @@ describe('calyx node and calyx run', () => {
     expect(other['tokens']).not.toEqual(one['tokens']);
   });
 
+  it('prints nothing, and no token ids, for a model with a tokenizer that ends at once', async () => {
+    const chat = cases(TINY).find((one) => one.chat === true);
+    // All of the golden answer but the id that ends it.
+    const ids = [...(chat?.tokens ?? []), ...(chat?.greedy.slice(0, -1) ?? [])].join(',');
+    const ended = await calyx('run', 'acme/tiny', '--tokens', ids, '--store', store.url);
+    expect(ended).toMatchObject({ code: 0, stdout: '\n' });
+    expect(ended.stderr).toMatch(/^1 tokens/);
+  });
+
   it('a node that dies in the middle of an answer is named with its blocks', async () => {
     const running = startCalyx([
       'run',
@@ -165,6 +182,29 @@ describe('calyx node and calyx run', () => {
     );
     expect(code).toBe(1);
     expect(stderr).toContain('budget');
+  });
+
+  it('lets a node shrink: what goes does not count', async () => {
+    await startNode('s', 'acme/tiny', '0:10');
+    await stopNode('s');
+    await startNode('s', 'acme/tiny', '0:2', '--budget', '2500000');
+    expect(await stopNode('s')).toBe(0);
+  });
+
+  it('counts the retries of all that a node has fetched', async () => {
+    await startNode('r', 'acme/tiny', '0:1');
+    await stopNode('r');
+    const folder = join(
+      directory,
+      'r',
+      readdirSync(join(directory, 'r')).find((name) => name.includes('@')) ?? '',
+    );
+    rmSync(join(folder, 'tokenizer.json'));
+    // Only the small file is missing; the first address does not answer.
+    const event = await startNode('r', 'acme/tiny', '0:1', '--store', `http://127.0.0.1:1,${store.url}`);
+    expect(await stopNode('r')).toBe(0);
+    expect(event['chunks']).toBeGreaterThan(0);
+    expect(event['retries']).toBeGreaterThan(0);
   });
 
   it('tells two nodes with one directory apart', async () => {

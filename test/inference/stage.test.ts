@@ -185,6 +185,9 @@ describe('StageHost', () => {
         message: expect.stringMatching(/blocks 0:6: its worker thread failed/) as string,
       });
       await expect(host.open('u', 5)).rejects.toMatchObject({ code: 'unavailable' });
+      await expect(host.failed).resolves.toMatchObject({
+        message: expect.stringMatching(/blocks 0:6: its worker thread failed/) as string,
+      });
     });
   });
 
@@ -198,6 +201,8 @@ describe('StageHost', () => {
     await host.stop();
     expect((await stopped).every(({ status }) => status === 'rejected')).toBe(true);
     await expect(host.open('t', 1)).rejects.toMatchObject({ code: 'aborted' });
+    // To be stopped is no failure.
+    expect(await Promise.race([host.failed, Promise.resolve('well')])).toBe('well');
   });
 
   it('counts a call that was given up until its worker is done with it', async () => {

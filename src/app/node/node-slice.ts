@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Logger } from 'pino';
 import { CalyxError, fileError } from '../../core/errors.js';
 import { cacheFolder, type ModelSpec } from '../../core/names.js';
 import type { BlockRange } from '../../core/block-range.js';
@@ -12,6 +13,7 @@ import { directoryBytes } from '../../storage/files/directory-bytes.js';
 import { partFile, type PartId } from '../../weights/parts.js';
 import { readSafetensorsFile } from '../../weights/safetensors-file.js';
 import type { TensorLocation } from '../../weights/tensor.js';
+import { firstContact } from './first-contact.js';
 import { fetchModel, type FetchedModel } from '../fetch/fetch-model.js';
 
 /** Options of {@link fetchNodeSlice}. */
@@ -22,6 +24,7 @@ export interface NodeSliceOptions {
   /** The node's data directory; it belongs to the node alone. */
   readonly dataDirectory: string;
   readonly budgetBytes: number | undefined;
+  readonly logger: Logger;
   readonly signal: AbortSignal;
   readonly onTotal?: (bytes: number) => void;
   readonly onBytes?: (bytes: number) => void;
@@ -42,7 +45,7 @@ export interface NodeSlice {
 
 /**
  * Brings a node's blocks to its disk. The configuration comes first, so that a model which the embedded engine cannot run
- * costs no download.
+ * costs no download. Stores that do not answer yet are waited for.
  *
  * @throws CalyxError as `fetchSlice` does; `unsupported` naming what the engine lacks
  */
@@ -55,7 +58,18 @@ export async function fetchNodeSlice(options: NodeSliceOptions): Promise<NodeSli
   const budget =
     options.budgetBytes === undefined ? {} : { budgetBytes: leftOver(options, options.budgetBytes, others) };
   const common = { spec, stores, into: directory, signal, ...budget };
-  const first = await fetchModel({ ...common, add: () => [] });
+  const first = await fetchModel({
+    ...common,
+    add: () => [],
+    // What an earlier start with other blocks has left would only take space, and its parts would count as staying.
+    drop: (blockCount) => {
+      checkBlockRange(blocks, blockCount);
+      const staying = nodeParts(blocks, blockCount);
+      return partsOfRange({ start: 0, end: blockCount }, true, true).filter(
+        (part) => !staying.includes(part),
+      );
+    },
+  });
   const text = await readFile(join(directory, 'config.json'), 'utf8').catch((error: unknown) => {
     throw fileError(error, 'cannot read', join(directory, 'config.json'));
   });
@@ -63,13 +77,10 @@ export async function fetchNodeSlice(options: NodeSliceOptions): Promise<NodeSli
   checkBlockRange(blocks, config.blockCount);
   const embed = blocks.start === 0;
   const head = blocks.end === config.blockCount;
-  const parts = partsOfRange(blocks, embed, head);
+  const parts = nodeParts(blocks, config.blockCount);
   const fetched = await fetchModel({
     ...common,
     add: () => parts,
-    // What an earlier start with other blocks has left would only take space.
-    drop: (blockCount) =>
-      partsOfRange({ start: 0, end: blockCount }, true, true).filter((part) => !parts.includes(part)),
     ...(onTotal === undefined ? {} : { onTotal }),
     ...(onBytes === undefined ? {} : { onBytes }),
   });
@@ -81,6 +92,8 @@ export async function fetchNodeSlice(options: NodeSliceOptions): Promise<NodeSli
       ...fetched,
       bytesFetched: fetched.bytesFetched + first.bytesFetched,
       chunks: fetched.chunks + first.chunks,
+      retries: fetched.retries + first.retries,
+      seconds: fetched.seconds + first.seconds,
     },
     embed,
     head,
@@ -88,10 +101,17 @@ export async function fetchNodeSlice(options: NodeSliceOptions): Promise<NodeSli
   };
 }
 
-async function settle({ stores, spec, signal }: NodeSliceOptions): Promise<ModelSpec> {
+function nodeParts(blocks: BlockRange, blockCount: number): PartId[] {
+  return partsOfRange(blocks, blocks.start === 0, blocks.end === blockCount);
+}
+
+async function settle({ stores, spec, signal, logger }: NodeSliceOptions): Promise<ModelSpec> {
   const client = new StoreClient(stores);
   try {
-    const { model, revision } = await client.identify(spec, signal);
+    const { model, revision } = await firstContact(() => client.identify(spec, signal), {
+      signal,
+      logger,
+    });
     return { model, revision };
   } finally {
     await client.close();

@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { join, resolve } from 'node:path';
-import type { Logger } from 'pino';
 import { Registry, Gauge } from 'prom-client';
-import { fileError } from '../../core/errors.js';
+import { CalyxError, errorMessage, fileError } from '../../core/errors.js';
 import { StageHost } from '../../inference/stage-host.js';
 import { stageServer } from '../../inference/stage-server.js';
 import { createHttpServer, listen, type ListenAddress } from '../../protocols/http/create-server.js';
@@ -23,7 +22,6 @@ export interface NodeConfig extends NodeSliceOptions {
   readonly advertise: URL | undefined;
   /** Threads for the arithmetic. */
   readonly threads: number;
-  readonly logger: Logger;
   /** Called when the blocks are on the disk, before they are loaded. */
   readonly onFetched?: (slice: NodeSlice) => void;
 }
@@ -33,6 +31,8 @@ export interface RunningNode {
   readonly name: string;
   readonly url: string;
   readonly slice: NodeSlice;
+  /** Resolves with the reason if the blocks cannot be run any more, when the node has closed itself; never otherwise. */
+  readonly failed: Promise<CalyxError>;
   /** Leaves the cluster and frees everything. */
   close(): Promise<void>;
 }
@@ -40,11 +40,12 @@ export interface RunningNode {
 /**
  * Fetches the blocks of a node, loads them and serves them.
  *
- * @throws CalyxError as {@link fetchNodeSlice} does; `refused` for an address beyond loopback, `busy` if the directory or the port
- * is taken
+ * @throws CalyxError as {@link fetchNodeSlice} does; `refused` for an address beyond loopback, `usage` for one that others cannot
+ * call, `busy` if the directory or the port is taken
  */
 export async function runNode(config: NodeConfig): Promise<RunningNode> {
   checkListenAddress(config.listen.host, config.insecure);
+  checkReachable(config);
   const dataDirectory = resolve(config.dataDirectory);
   const closers: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {
@@ -82,11 +83,32 @@ export async function runNode(config: NodeConfig): Promise<RunningNode> {
     const heartbeat = new Heartbeat(config.stores, record, config.logger);
     closers.push(() => heartbeat.stop());
     await heartbeat.start();
-    return { name, url, slice, close };
+    const failed = stage.failed.then(async (error) => {
+      config.logger.error({ err: error }, 'the blocks cannot be run any more; the node leaves');
+      await close().catch((problem: unknown) =>
+        config.logger.error({ err: problem }, `closing failed: ${errorMessage(problem)}`),
+      );
+      return error;
+    });
+    return { name, url, slice, failed, close };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+/** Refuses to register an address that means "all of this machine's own": nobody could call it. */
+function checkReachable({ listen: { host, port }, advertise }: NodeConfig): void {
+  if (advertise !== undefined || !isWildcard(host)) return;
+  throw new CalyxError('usage', `${host} is every address of this machine, none that others could call`, {
+    hint: `say how they reach this node: --advertise http://ADDRESS:${port === 0 ? 'PORT' : port}`,
+  });
+}
+
+/** In any spelling: `0`, `::0`, `::ffff:0.0.0.0`. */
+function isWildcard(host: string): boolean {
+  const url = `http://${host.includes(':') ? `[${host}]` : host}`;
+  return URL.canParse(url) && ['0.0.0.0', '[::]', '[::ffff:0:0]'].includes(new URL(url).hostname);
 }
 
 function nodeMetrics({ bytesOnDisk }: NodeSlice): Registry {

@@ -5,13 +5,13 @@ import type { ResolvedRevision } from '../../catalog/catalog-reader.js';
 import { readChatTemplate, renderChat } from '../../inference/chat-template.js';
 import { parseDecoderConfig, type DecoderConfig } from '../../inference/decoder-config.js';
 import { generate, type GenerationStats } from '../../inference/generate.js';
-import { findRoute } from '../../inference/route.js';
 import { createSampler, type SamplingOptions } from '../../inference/sampling.js';
 import { readEosIds } from '../../inference/special-tokens.js';
 import { StageClient } from '../../inference/stage-client.js';
 import type { TextFile } from '../../inference/text-file.js';
 import { Tokenizer } from '../../inference/tokenizer.js';
 import { StoreClient, type NodeOffer } from '../../protocols/http/store-client.js';
+import { connectRoute } from './connect-route.js';
 import { readModelFile } from './model-files.js';
 
 /** What to generate from: text, wrapped in the chat template unless `raw`, or token ids as they are. */
@@ -95,18 +95,20 @@ export class ModelRunner {
         blockCount: config.blockCount,
         store: storeUrls.map((url) => url.href.replace(/\/$/, '')).join(','),
       };
-      const route = findRoute(
-        nodes.filter((node) => node.revision === revision.revision),
-        target,
-      );
-      const identity = { model, revision: revision.revision };
-      for (const { url } of route) stages.push(await StageClient.connect(url, identity, { signal }));
-      return new ModelRunner(stores, revision, route, stages, config, text);
+      const offers = nodes.filter((node) => node.revision === revision.revision);
+      const route = await connectRoute(offers, target, revision.revision, signal);
+      stages.push(...route.stages);
+      return new ModelRunner(stores, revision, route.nodes, stages, config, text);
     } catch (error) {
       await Promise.all(stages.map((stage) => stage.disconnect()));
       await stores.close();
       throw error;
     }
+  }
+
+  /** False if only token ids go in and come out. */
+  get hasTokenizer(): boolean {
+    return this.#text.tokenizer !== undefined;
   }
 
   /**
