@@ -7,7 +7,7 @@ import { DEFAULT_REF, formatModelName, type ModelName } from '../core/names.js';
 import { makeDirectories } from '../storage/files/make-directories.js';
 import { syncDirectory, writeFileAtomically } from '../storage/files/durable.js';
 import { listNames, readRecord, refSchema, type Ref } from './catalog-reader.js';
-import { sizeOf } from './ingest/staging-journal.js';
+import { sizeOf } from '../storage/files/size-of.js';
 import { STAGED } from './ingest/importer.js';
 import { decodeManifest, manifestIds } from './manifest-codec.js';
 import type { Manifest } from './manifest.js';

@@ -6,7 +6,7 @@ import { fileError, isCalyxError } from '../core/errors.js';
 import { DEFAULT_REF, formatModelName, isRevisionId, type ModelName } from '../core/names.js';
 import { syncDirectory, writeFileAtomically } from '../storage/files/durable.js';
 import { listNames, readRecord, refSchema, revisionSchema, type DiskCatalog } from './catalog-reader.js';
-import { sizeOf } from './ingest/staging-journal.js';
+import { sizeOf } from '../storage/files/size-of.js';
 import type { StoreLayout } from './store-layout.js';
 
 /** What a removal freed. */

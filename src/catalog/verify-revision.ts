@@ -2,7 +2,7 @@ import { isCalyxError } from '../core/errors.js';
 import { mapLimited } from '../core/map-limited.js';
 import type { BadChunk } from './ingest/hash-file.js';
 import type { HashPool, OnBytes } from './ingest/hash-pool.js';
-import { sizeOf } from './ingest/staging-journal.js';
+import { sizeOf } from '../storage/files/size-of.js';
 import type { Manifest, ManifestFile } from './manifest.js';
 import type { ResolvedRevision } from './catalog-reader.js';
 import type { StoreLayout } from './store-layout.js';

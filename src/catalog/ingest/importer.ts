@@ -7,7 +7,8 @@ import type { StoreLayout } from '../store-layout.js';
 import type { HashJob, HashResult } from './hash-file.js';
 import type { HashPool, OnBytes } from './hash-pool.js';
 import { identify, type SourceFile } from './scan.js';
-import { sizeOf, type StagingJournal } from './staging-journal.js';
+import type { StagingJournal } from './staging-journal.js';
+import { sizeOf } from '../../storage/files/size-of.js';
 
 /** How a file comes into the store: a copy, a hard link, or a clone that shares its blocks on the disk. */
 export type ImportMode = 'copy' | 'link' | 'reflink';

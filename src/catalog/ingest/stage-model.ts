@@ -17,7 +17,8 @@ import type { HashPool, OnBytes } from './hash-pool.js';
 import { Importer, STAGED, type ImportMode } from './importer.js';
 import { readModelSource, type ModelSource } from './model-source.js';
 import { changedError, identify, sameFile, type SourceFile } from './scan.js';
-import { sizeOf, StagingJournal } from './staging-journal.js';
+import { StagingJournal } from './staging-journal.js';
+import { sizeOf } from '../../storage/files/size-of.js';
 
 /** What to stage, and how. */
 export interface StageOptions {

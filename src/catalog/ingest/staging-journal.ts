@@ -1,4 +1,4 @@
-import { appendFile, open, readFile, stat } from 'node:fs/promises';
+import { appendFile, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import type { Extent } from '../../core/byte-range.js';
@@ -7,6 +7,8 @@ import { fileError, systemCode } from '../../core/errors.js';
 import { makeDirectories } from '../../storage/files/make-directories.js';
 import type { HashResult } from './hash-file.js';
 import { sameFile, type SourceFile } from './scan.js';
+
+export { sizeOf } from '../../storage/files/size-of.js';
 
 const lineSchema = z.strictObject({
   path: z.string(),
@@ -80,14 +82,6 @@ export class StagingJournal {
       await journal.close();
     }
   }
-}
-
-/** The size of a file, or undefined if there is none. */
-export async function sizeOf(path: string): Promise<number | undefined> {
-  return stat(path).then(
-    (info) => (info.isFile() ? info.size : undefined),
-    () => undefined,
-  );
 }
 
 function cutOf(tensors: readonly Extent[]): Digest {

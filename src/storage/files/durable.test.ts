@@ -41,13 +41,17 @@ describe('writeFileAtomically', () => {
     expect(await readdir(directory)).toEqual(['taken']);
     expect(await readdir(path)).toEqual(['inner']);
     await writeFile(join(directory, 'file'), '');
-    await expect(writeFileAtomically(join(directory, 'file/below'), 'x')).rejects.toThrow(/ENOTDIR|a file is there/);
+    await expect(writeFileAtomically(join(directory, 'file/below'), 'x')).rejects.toThrow(
+      /ENOTDIR|a file is there/,
+    );
   });
 
   it('fails where a file stands in the way, and leaves that as it is', async () => {
     const directory = testDirectory();
     await writeFile(join(directory, 'file'), 'old');
-    await expect(writeFileAtomically(join(directory, 'file', 'f'), 'x')).rejects.toThrow(/ENOTDIR|a file is there/);
+    await expect(writeFileAtomically(join(directory, 'file', 'f'), 'x')).rejects.toThrow(
+      /ENOTDIR|a file is there/,
+    );
     expect(await readFile(join(directory, 'file'), 'utf8')).toBe('old');
   });
 
