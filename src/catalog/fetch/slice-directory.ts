@@ -6,7 +6,7 @@ import { CalyxError, fileError, systemCode } from '../../core/errors.js';
 import { bootId, writeFileAtomically } from '../../storage/files/durable.js';
 import { partOfFile, type PartId } from '../../weights/parts.js';
 import { identify } from '../ingest/scan.js';
-import { sizeOf } from '../ingest/staging-journal.js';
+import { sizeOf } from '../../storage/files/size-of.js';
 import { SLICE_FILE } from '../slice.js';
 import type { PlacedChunk } from './slice-plan.js';
 import { openOwn } from './open-own.js';

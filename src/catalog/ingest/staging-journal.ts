@@ -8,8 +8,6 @@ import { makeDirectories } from '../../storage/files/make-directories.js';
 import type { HashResult } from './hash-file.js';
 import { sameFile, type SourceFile } from './scan.js';
 
-export { sizeOf } from '../../storage/files/size-of.js';
-
 const lineSchema = z.strictObject({
   path: z.string(),
   realPath: z.string(),

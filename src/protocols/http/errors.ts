@@ -1,25 +1,6 @@
 import { z } from 'zod';
+import { ERROR_STATUS } from '../../core/error-status.js';
 import { CalyxError, errorMessage, isCalyxError, type ErrorCode } from '../../core/errors.js';
-
-/** The status (RFC 9110, section 15) for each code. */
-const STATUS: Readonly<Record<ErrorCode, number>> = {
-  usage: 400,
-  'not-found': 404,
-  exists: 409,
-  'invalid-model': 422,
-  unsupported: 422,
-  corrupt: 502,
-  changed: 409,
-  unreadable: 500,
-  'over-budget': 507,
-  'disk-full': 507,
-  busy: 409,
-  refused: 403,
-  unavailable: 503,
-  timeout: 504,
-  aborted: 499,
-  internal: 500,
-};
 
 /** How an error goes over the wire. */
 export interface WireError {
@@ -30,7 +11,7 @@ export interface WireError {
 export function toWireError(error: unknown): { status: number; body: WireError } {
   if (isCalyxError(error)) {
     const { code, message, hint } = error;
-    return { status: STATUS[code], body: { error: { code, message, hint } } };
+    return { status: ERROR_STATUS[code], body: { error: { code, message, hint } } };
   }
   const status = statusOf(error);
   // fastify's own refusals (malformed JSON, too long a body, ...) say what is wrong with the request.
@@ -44,7 +25,7 @@ export function toWireError(error: unknown): { status: number; body: WireError }
 
 const wireSchema = z.object({
   error: z.object({
-    code: z.string().refine((code) => Object.hasOwn(STATUS, code)),
+    code: z.string().refine((code) => Object.hasOwn(ERROR_STATUS, code)),
     message: z.string().max(10_000),
     hint: z.string().max(10_000).optional(),
   }),
