@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { testDirectory } from '../../../test/support/directories.js';
 import type { SourceFile } from './scan.js';
-import { sizeOf, StagingJournal } from './staging-journal.js';
+import { sizeOf } from '../../storage/files/size-of.js';
+import { StagingJournal } from './staging-journal.js';
 
 const file = (path: string): SourceFile => ({
   path,
