@@ -6,7 +6,6 @@ import { fileURLToPath } from 'node:url';
 
 const main = new URL('../dist/src/cli/main.js', import.meta.url);
 if (!existsSync(main)) {
-  process.stderr.write('calyx: building once...\n');
   const build = fileURLToPath(new URL('../scripts/build.mjs', import.meta.url));
   const { status } = spawnSync(process.execPath, [build], { stdio: ['ignore', 2, 2] });
   if (status !== 0) process.exit(status ?? 1);

@@ -16,7 +16,8 @@ const sections = commands.map((command) => `## calyx ${command}\n\n\`\`\`\n${hel
 process.stdout.write(`# Commands
 
 In a checkout, \`npx calyx\` runs them. Results go to stdout, everything else to stderr; progress bars appear only on a terminal.
-With \`--json\` stdout is JSON. Exit codes: 0 success, 1 failure, 2 wrong usage, 130 after Ctrl-C, 143 after SIGTERM; servers end with 0
+With \`--json\` stdout is JSON; errors are told on stderr in any case. Exit codes: 0 success, 1 failure, 2 wrong usage, 130 after Ctrl-C, 141 when nobody reads
+stdout on, 143 after SIGTERM; servers end with 0
 after both. Sizes are bytes, or numbers with a unit: \`500MB\` (decimal), \`64GiB\` or \`64G\` (binary).
 
 | variable | meaning |

@@ -4,7 +4,7 @@ import { formatModelName, parseModelName } from '../core/names.js';
 import { formatSize } from '../core/units.js';
 import { note, print, printJson, progressBar } from './terminal.js';
 import { runCommand, type CommonOptions } from './run-command.js';
-import { defaultDataDirectory } from './settings.js';
+import { chosenDirectory, defaultDataDirectory } from './settings.js';
 
 interface AddCommandOptions extends CommonOptions {
   readonly name: string;
@@ -42,7 +42,7 @@ export function addCommand(program: Command): void {
         const bar = progressBar('adding');
         try {
           const added = await addModel({
-            dataDirectory: options.data ?? defaultDataDirectory(),
+            dataDirectory: chosenDirectory(options.data, defaultDataDirectory),
             directory,
             model,
             mode: options.link === true ? 'link' : options.reflink === true ? 'reflink' : 'copy',

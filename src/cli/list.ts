@@ -3,7 +3,7 @@ import { listModels } from '../app/catalog/list-models.js';
 import { formatSize } from '../core/units.js';
 import { print, printJson, printTable } from './terminal.js';
 import { runCommand, type CommonOptions } from './run-command.js';
-import { defaultDataDirectory } from './settings.js';
+import { chosenDirectory, defaultDataDirectory } from './settings.js';
 
 /** `calyx list`: the models in a store's data directory. */
 export function listCommand(program: Command): void {
@@ -18,7 +18,7 @@ export function listCommand(program: Command): void {
     .option('--verbose', 'show where errors come from')
     .action((options: CommonOptions & { readonly data?: string }) =>
       runCommand(options, async () => {
-        const models = await listModels(options.data ?? defaultDataDirectory());
+        const models = await listModels(chosenDirectory(options.data, defaultDataDirectory));
         if (options.json === true) printJson({ models });
         else if (models.length === 0)
           print('no models; publish one with: calyx add DIRECTORY --name ORG/NAME');

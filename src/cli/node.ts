@@ -8,7 +8,7 @@ import { parseListenAddress } from '../protocols/http/create-server.js';
 import { note, printJson, progressBar } from './terminal.js';
 import { aborted, runCommand, type CommonOptions } from './run-command.js';
 import { createLogger } from './logger.js';
-import { defaultNodeDirectory, storeUrls } from './settings.js';
+import { chosenDirectory, defaultNodeDirectory, storeUrls } from './settings.js';
 
 interface NodeCommandOptions extends CommonOptions {
   readonly store?: string;
@@ -75,7 +75,7 @@ export function nodeCommand(program: Command): void {
             stores: storeUrls(options.store),
             spec: parseModelSpec(options.model),
             blocks: parseBlockRange(options.blocks),
-            dataDirectory: options.data ?? defaultNodeDirectory(),
+            dataDirectory: chosenDirectory(options.data, defaultNodeDirectory),
             budgetBytes: options.budget === undefined ? undefined : parseSize(options.budget),
             listen: parseListenAddress(options.listen),
             insecure: options.insecure === true,

@@ -6,7 +6,7 @@ import { formatModelName, parseModelName } from '../core/names.js';
 import { formatSize } from '../core/units.js';
 import { print, printJson } from './terminal.js';
 import { runCommand, type CommonOptions } from './run-command.js';
-import { defaultDataDirectory } from './settings.js';
+import { chosenDirectory, defaultDataDirectory } from './settings.js';
 
 /** `calyx remove MODEL`: takes a model off the store. */
 export function removeCommand(program: Command): void {
@@ -23,7 +23,7 @@ export function removeCommand(program: Command): void {
     .action((name: string, options: CommonOptions & { readonly data?: string }) =>
       runCommand(options, async (signal) => {
         const model = parseModelName(name);
-        const layout = new StoreLayout(resolve(options.data ?? defaultDataDirectory()));
+        const layout = new StoreLayout(resolve(chosenDirectory(options.data, defaultDataDirectory)));
         const { bytes } = await commandManager(layout, signal).remove(model);
         if (options.json === true) printJson({ model: formatModelName(model), bytes });
         else print(`removed ${formatModelName(model)}: ${formatSize(bytes)}`);

@@ -1,4 +1,4 @@
-import { errorMessage, isCalyxError } from '../core/errors.js';
+import { CalyxError, errorMessage, isCalyxError } from '../core/errors.js';
 import { printable } from '../core/printable.js';
 import { stderrColors } from './terminal.js';
 
@@ -33,9 +33,11 @@ export async function runCommand(
   process.on('SIGINT', stop(EXIT.sigint)).on('SIGTERM', stop(EXIT.sigterm)).on('SIGHUP', stop(EXIT.sigterm));
   // Whoever started us with a channel wants us to end with it.
   process.once('disconnect', stop(EXIT.sigterm));
+  let outputError: NodeJS.ErrnoException | undefined;
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     // Nobody reads on (as in `| head`), which ends the command as a signal does.
     if (error.code === 'EPIPE') stop(EXIT.sigpipe)();
+    else outputError = error;
   });
   try {
     process.exitCode = (await command(controller.signal)) ?? 0;
@@ -46,6 +48,15 @@ export async function runCommand(
       printError(error, options.verbose === true);
       process.exitCode = isCalyxError(error, 'usage') ? EXIT.usage : EXIT.failure;
     }
+  }
+  // What was written last may still be on its way; its failure is told by then.
+  await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
+  if (outputError !== undefined) {
+    printError(
+      new CalyxError('unreadable', `the output could not be written: ${outputError.message}`),
+      false,
+    );
+    process.exitCode = EXIT.failure;
   }
   if (signalCode !== undefined) process.exitCode = signalsAreSuccess ? 0 : signalCode;
   if (process.connected) process.disconnect();

@@ -9,6 +9,15 @@ export function defaultDataDirectory(): string {
   return join(xdg !== undefined && xdg !== '' ? xdg : join(homedir(), '.local', 'share'), 'calyx', 'store');
 }
 
+/** The directory that an option names, or the default; throws CalyxError `usage` for an empty name, as of an unset variable. */
+export function chosenDirectory(option: string | undefined, standard: () => string): string {
+  if (option === '')
+    throw new CalyxError('usage', '--data names no directory', {
+      hint: 'is a variable in the command unset?',
+    });
+  return option ?? standard();
+}
+
 /** Where a node keeps its slices unless `--data` is given: `CALYX_NODE_DATA`, else under the XDG cache directory. */
 export function defaultNodeDirectory(): string {
   const { CALYX_NODE_DATA: own, XDG_CACHE_HOME: xdg } = process.env;

@@ -4,7 +4,7 @@ import { parseListenAddress } from '../protocols/http/create-server.js';
 import { note, printJson } from './terminal.js';
 import { aborted, runCommand, type CommonOptions } from './run-command.js';
 import { createLogger } from './logger.js';
-import { DEFAULT_LISTEN, defaultDataDirectory } from './settings.js';
+import { chosenDirectory, DEFAULT_LISTEN, defaultDataDirectory } from './settings.js';
 
 interface StoreCommandOptions extends CommonOptions {
   readonly data?: string;
@@ -43,7 +43,7 @@ export function storeCommand(program: Command): void {
       runCommand(
         options,
         async (signal) => {
-          const dataDirectory = options.data ?? defaultDataDirectory();
+          const dataDirectory = chosenDirectory(options.data, defaultDataDirectory);
           const store = await runStore({
             dataDirectory,
             listen: parseListenAddress(options.listen),

@@ -25,7 +25,7 @@ export function note(text: string): void {
 }
 
 /** Colours for stderr; none if it is no terminal or `NO_COLOR` is set. */
-export const stderrColors = pc.createColors(process.stderr.isTTY && !process.env['NO_COLOR']);
+export const stderrColors = pc.createColors(Boolean(process.stderr.isTTY) && !process.env['NO_COLOR']);
 
 /** Prints rows under headings, columns aligned; `right` names the columns with numbers. */
 export function printTable(
@@ -75,9 +75,8 @@ export interface ProgressBar {
 }
 
 /** A bar with rate and time left on stderr if that is a terminal, else nothing. */
-export function progressBar(what: string, quiet = false): ProgressBar {
-  if (!process.stderr.isTTY || quiet)
-    return { start: () => undefined, add: () => undefined, stop: () => undefined };
+export function progressBar(what: string): ProgressBar {
+  if (!process.stderr.isTTY) return { start: () => undefined, add: () => undefined, stop: () => undefined };
   let done = 0;
   let startedAt = 0;
   const bar = new SingleBar({

@@ -4,7 +4,7 @@ import { parseModelSpec } from '../core/names.js';
 import { formatSize, plural } from '../core/units.js';
 import { print, printJson, progressBar } from './terminal.js';
 import { EXIT, runCommand, type CommonOptions } from './run-command.js';
-import { defaultDataDirectory } from './settings.js';
+import { chosenDirectory, defaultDataDirectory } from './settings.js';
 
 /** `calyx verify [MODEL]`: reads all content again. */
 export function verifyCommand(program: Command): void {
@@ -24,7 +24,7 @@ export function verifyCommand(program: Command): void {
       runCommand(options, async (signal) => {
         const bar = progressBar('verifying');
         const verified = await verifyStore({
-          dataDirectory: options.data ?? defaultDataDirectory(),
+          dataDirectory: chosenDirectory(options.data, defaultDataDirectory),
           ...(model === undefined ? {} : { only: parseModelSpec(model) }),
           signal,
           onTotal: (bytes) => bar.start(bytes),

@@ -92,8 +92,8 @@ const QWEN3_HEAD_DIM = 128;
 const DEFAULT_MAX_WINDOW_LAYERS = 28;
 
 const OTHER_ENGINES =
-  'the embedded engine runs Llama, Mistral, Qwen2 and Qwen3; Calyx can feed other engines: ' +
-  'Petals (Llama, Mixtral, Falcon, BLOOM), vLLM, transformers, or llama.cpp for GGUF files';
+  'the embedded engine runs Llama, Mistral, Qwen2 and Qwen3; others can run it from the files of the store or from what calyx fetch writes: ' +
+  'Petals (Llama, Mixtral, Falcon, BLOOM), vLLM, transformers, or llama.cpp after a conversion to GGUF';
 
 /** The error for a model which the embedded engine does not run; says what is unsupported and which engines exist. */
 export function unsupportedModel(what: string, file: string): CalyxError {

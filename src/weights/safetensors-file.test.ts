@@ -174,3 +174,24 @@ describe('readSafetensorsFile', () => {
     ]);
   });
 });
+
+describe('files of other kinds in the place of weights', () => {
+  it.each([
+    [
+      'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n',
+      'it is a git-lfs pointer',
+      'git lfs pull',
+    ],
+    ['<!DOCTYPE html><html><body>Login</body></html>', 'it is a web page', 'login'],
+    ['GGUF\u0003\u0000\u0000\u0000', 'it is a GGUF file', 'safetensors'],
+    ['{"model_type":"llama"}', 'it is JSON', 'directory'],
+  ])('%j', async (content, what, hint) => {
+    const path = join(testDirectory(), 'model.safetensors');
+    await writeFile(path, content);
+    await expect(readSafetensorsFile(path)).rejects.toMatchObject({
+      code: 'invalid-model',
+      message: expect.stringContaining(what) as unknown,
+      hint: expect.stringContaining(hint) as unknown,
+    });
+  });
+});

@@ -10,6 +10,23 @@ export const HEADER_LENGTH_BYTES = 8;
 /** The longest header that the reference implementation accepts. */
 export const MAX_HEADER_BYTES = 100_000_000;
 
+/** How other files begin that are found in the place of weights. As lengths of headers all of these would be absurd. */
+const FOREIGN: readonly (readonly [magic: string, what: string, hint: string])[] = [
+  [
+    'version ',
+    'it is a git-lfs pointer',
+    "get the weights themselves: 'git lfs pull' in the model's directory",
+  ],
+  [
+    '<',
+    'it is a web page',
+    'the download needs a login or an accepted licence; download it again with a token',
+  ],
+  ['GGUF', 'it is a GGUF file', 'give the safetensors form of the model'],
+  ['PK\u0003\u0004', 'it is a PyTorch pickle', 'give the safetensors form of the model'],
+  ['{', 'it is JSON', "give the model's directory, or one of its .safetensors files"],
+];
+
 /** More dimensions or longer names than any model has, so that hostile ones end early. */
 const MAX_DIMENSIONS = 16;
 const MAX_NAME_BYTES = 1024;
@@ -34,6 +51,8 @@ export function parseHeaderLength(bytes: Uint8Array, fileSize: number, file: str
     );
   }
   const length = new DataView(bytes.buffer, bytes.byteOffset, HEADER_LENGTH_BYTES).getBigUint64(0, true);
+  const tooLong = length > BigInt(MAX_HEADER_BYTES) || length > BigInt(fileSize - HEADER_LENGTH_BYTES);
+  if (tooLong) checkForeign(bytes, file);
   if (length > BigInt(MAX_HEADER_BYTES)) {
     throw invalid(
       file,
@@ -47,6 +66,15 @@ export function parseHeaderLength(bytes: Uint8Array, fileSize: number, file: str
     );
   }
   return Number(length);
+}
+
+/** Tells what a file is that does not begin with the length of a header. */
+function checkForeign(bytes: Uint8Array, file: string): void {
+  const start = Buffer.from(bytes).toString('latin1');
+  const foreign = FOREIGN.find(([magic]) => start.startsWith(magic));
+  if (foreign === undefined) return;
+  const [, what, hint] = foreign;
+  throw new CalyxError('invalid-model', `${file}: ${what}, not a safetensors file`, { hint });
 }
 
 /**

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { calyx, calyxJson, startCalyx, type Running } from '../support/cli.js';
@@ -223,5 +223,16 @@ describe('calyx node and calyx run', () => {
     );
     expect(code).toBe(1);
     expect(stderr).toMatch(/in use by calyx node \(process \d+\)/);
+  });
+
+  it('tells a port that is taken before it fetches anything', async () => {
+    const into = join(directory, 'never');
+    const { code, stderr } = await calyx(
+      ...['node', '--model', 'acme/tiny', '--blocks', '0:6', '--store', store.url],
+      ...['--data', into, '--listen', `127.0.0.1:${store.port}`],
+    );
+    expect(code).toBe(1);
+    expect(stderr).toContain(`the port ${store.port} of 127.0.0.1 is in use`);
+    expect(existsSync(into)).toBe(false);
   });
 });

@@ -4,7 +4,12 @@ import { Registry, Gauge } from 'prom-client';
 import { CalyxError, errorMessage, fileError } from '../../core/errors.js';
 import { StageHost } from '../../inference/stage-host.js';
 import { stageServer } from '../../inference/stage-server.js';
-import { createHttpServer, listen, type ListenAddress } from '../../protocols/http/create-server.js';
+import {
+  checkFree,
+  createHttpServer,
+  listen,
+  type ListenAddress,
+} from '../../protocols/http/create-server.js';
 import { checkListenAddress } from '../../protocols/http/guard.js';
 import { healthRoutes } from '../../protocols/http/health-routes.js';
 import { acquireOwnership } from '../../storage/files/ownership.js';
@@ -46,6 +51,8 @@ export interface RunningNode {
 export async function runNode(config: NodeConfig): Promise<RunningNode> {
   checkListenAddress(config.listen.host, config.insecure);
   checkReachable(config);
+  // A port that is taken should be told before hours of fetching, not after.
+  await checkFree(config.listen);
   const dataDirectory = resolve(config.dataDirectory);
   const closers: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {

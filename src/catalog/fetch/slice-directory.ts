@@ -1,19 +1,16 @@
-import { appendFile, lstat, mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { sha256 } from '../../core/digest.js';
-import { CalyxError, fileError, systemCode } from '../../core/errors.js';
+import { fileError } from '../../core/errors.js';
 import { bootId, writeFileAtomically } from '../../storage/files/durable.js';
 import { partOfFile, type PartId } from '../../weights/parts.js';
 import { identify } from '../ingest/scan.js';
 import { sizeOf } from '../../storage/files/size-of.js';
-import { SLICE_FILE } from '../slice.js';
 import type { PlacedChunk } from './slice-plan.js';
+import { checkSliceContent, LEFTOVER, OWN, readJson } from './slice-content.js';
 import { openOwn } from './open-own.js';
 import { writeFully } from './write-fully.js';
-
-/** What `slice.json` says, as far as it matters here. */
-const sliceSchema = z.object({ format: z.literal('calyx-slice-1'), model: z.string(), revision: z.string() });
 
 /**
  * Of what the directory is a slice, and which files were verified, and in which boot; files that changed since, or were not synced
@@ -28,8 +25,6 @@ const verifiedSchema = z.object({
   ),
 });
 
-/** Our own files in a slice's directory, none of which a loader looks at. */
-const OWN = '.calyx';
 const VERIFIED = join(OWN, 'verified.json');
 const PARTIAL = join(OWN, 'partial');
 
@@ -37,9 +32,6 @@ const OWNERS = join(OWN, 'owners');
 
 /** In place of a boot: the file was synced, so it is trusted in every one. */
 const SYNCED = 'synced';
-
-/** What a write that was killed leaves behind, see `writeFileAtomically`. */
-const LEFTOVER = /^(.+)\.[0-9a-f]{12}\.tmp$/;
 
 /** A slice's directory on this machine's disk: what is whole in it, and what is under way. */
 export class SliceDirectory {
@@ -66,7 +58,7 @@ export class SliceDirectory {
   static async open(path: string, model: string, revision: string): Promise<SliceDirectory> {
     const directory = new SliceDirectory(path, model, revision);
     const verified = verifiedSchema.safeParse(await readJson(join(path, VERIFIED)));
-    await directory.#checkContent(verified.data);
+    await checkSliceContent(path, { model, revision }, verified.data);
     directory.#bootId = await bootId();
     directory.#verified = verified.data?.files ?? {};
     return directory;
@@ -249,62 +241,5 @@ export class SliceDirectory {
     const indexes = new Set<number>();
     for (let at = 0; at + 4 <= bytes.byteLength; at += 4) indexes.add(bytes.readUInt32LE(at));
     return [...indexes].filter((index) => index < count).sort((a, b) => a - b);
-  }
-
-  async #checkContent(begun: z.infer<typeof verifiedSchema> | undefined): Promise<void> {
-    const names = await readdir(this.path).catch((error: unknown) => {
-      if (systemCode(error) === 'ENOENT') return [] as string[];
-      throw fileError(error, 'cannot use', this.path);
-    });
-    const hint = 'choose an empty directory for --into';
-    if (await isSymbolicLink(join(this.path, OWN))) {
-      throw new CalyxError('refused', `${join(this.path, OWN)} is a symbolic link, which is not followed`, {
-        hint,
-      });
-    }
-    for (let above = this.path; above !== dirname(above); above = dirname(above)) {
-      if (!(await exists(join(above, OWN, 'refs')))) continue;
-      throw new CalyxError('exists', `${this.path} lies in ${above}, the data directory of a store`, {
-        hint,
-      });
-    }
-    const finished = sliceSchema.safeParse(await readJson(join(this.path, SLICE_FILE))).data;
-    const { model, revision } = this.#of;
-    for (const other of [finished, begun]) {
-      if (other === undefined || (other.model === model && other.revision === revision)) continue;
-      throw new CalyxError(
-        'exists',
-        `${this.path} holds a slice of ${other.model}@${other.revision}, not of ${model}@${revision}`,
-        { hint },
-      );
-    }
-    if (names.length === 0 || finished !== undefined || begun !== undefined) return;
-    // Killed before it had written down what it is.
-    const own = names.length === 1 && names[0] === OWN ? await readdir(join(this.path, OWN)) : ['?'];
-    if (own.every((name) => name === 'owners' || LEFTOVER.exec(name)?.[1] === 'verified.json')) return;
-    throw new CalyxError('exists', `${this.path} is not empty and holds no slice`, { hint });
-  }
-}
-
-async function isSymbolicLink(path: string): Promise<boolean> {
-  return lstat(path).then(
-    (info) => info.isSymbolicLink(),
-    () => false,
-  );
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
-}
-
-async function readJson(path: string): Promise<unknown> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8'));
-  } catch {
-    // Missing or cut off: what it said must be found out again.
-    return undefined;
   }
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { CalyxError } from '../../core/errors.js';
@@ -98,21 +98,42 @@ export async function listen(server: FastifyInstance, { host, port }: ListenAddr
   try {
     return await server.listen({ host, port, listenTextResolver: (address) => `listening on ${address}` });
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'EADDRINUSE') {
-      throw new CalyxError('busy', `the port ${port} of ${host} is in use`, {
-        hint: 'choose another with --listen HOST:PORT (port 0 takes a free one)',
-        cause: error,
-      });
-    }
-    if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EACCES') {
-      throw new CalyxError('usage', `cannot listen on ${host}:${port} (${code})`, {
-        hint: 'give an address of this machine and a port above 1023',
-        cause: error,
-      });
-    }
-    throw error;
+    throw listenError(error, { host, port });
   }
+}
+
+/**
+ * Looks whether an address is free, for who has much to do before it listens; throws as {@link listen} does.
+ */
+export async function checkFree(address: ListenAddress): Promise<void> {
+  const probe = createServer();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      probe.once('error', reject);
+      probe.listen(address.port, address.host, () => resolve());
+    });
+  } catch (error) {
+    throw listenError(error, address);
+  } finally {
+    probe.close();
+  }
+}
+
+function listenError(error: unknown, { host, port }: ListenAddress): unknown {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === 'EADDRINUSE') {
+    return new CalyxError('busy', `the port ${port} of ${host} is in use`, {
+      hint: 'choose another with --listen HOST:PORT (port 0 takes a free one)',
+      cause: error,
+    });
+  }
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EACCES') {
+    return new CalyxError('usage', `cannot listen on ${host}:${port} (${code})`, {
+      hint: 'give an address of this machine and a port above 1023',
+      cause: error,
+    });
+  }
+  return error;
 }
 
 /** Where to listen. */

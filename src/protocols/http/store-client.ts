@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { isDigest, sha256 } from '../../core/digest.js';
 import { CalyxError, errorMessage, isCalyxError } from '../../core/errors.js';
 import { formatModelName, isRevisionId, type ModelName, type ModelSpec } from '../../core/names.js';
-import { refSchema, type ResolvedRevision } from '../../catalog/catalog-reader.js';
+import type { ResolvedRevision } from '../../catalog/catalog-reader.js';
 import { decodeManifest, MAX_MANIFEST_BYTES } from '../../catalog/manifest-codec.js';
 import { JsonClient, type JsonClientOptions } from './json-client.js';
 
@@ -11,10 +11,6 @@ const resolvedSchema = z.object({
   revision: z.string().refine(isRevisionId),
   manifest: z.string().refine(isDigest),
   generation: z.int().nonnegative(),
-});
-
-const modelsSchema = z.object({
-  models: z.array(z.object({ name: z.string(), refs: z.record(z.string(), refSchema) })),
 });
 
 const nodesSchema = z.object({
@@ -40,9 +36,6 @@ export type NodeOffer = z.infer<typeof nodesSchema>['nodes'][number];
 /** What a name led to, without the manifest. */
 export type IdentifiedRevision = Omit<ResolvedRevision, 'manifest'>;
 
-/** A model as a store lists it. */
-export type ListedModel = z.infer<typeof modelsSchema>['models'][number];
-
 /** Asks one or several stores of the same cluster which models exist, and fetches manifests. */
 export class StoreClient {
   readonly clients: readonly JsonClient[];
@@ -50,14 +43,6 @@ export class StoreClient {
   /** @param urls at least one */
   constructor(urls: readonly URL[], options: JsonClientOptions = {}) {
     this.clients = urls.map((url) => new JsonClient(url, options));
-  }
-
-  /** The models of the first store that answers. */
-  async models(signal?: AbortSignal): Promise<ListedModel[]> {
-    return this.first(
-      async (client) => modelsSchema.parse(await client.json('/v1/models', { signal })).models,
-      signal,
-    );
   }
 
   /**
