@@ -15,5 +15,7 @@ if (!existsSync(`${root}dist/src/cli/main.js`)) {
   // Without its output, the compiler's record of what is up to date is wrong.
   rmSync(`${root}dist`, { recursive: true, force: true });
 }
-const result = spawnSync(process.execPath, [compiler, '-p', `${root}${project}`], { stdio: ['ignore', 2, 2] });
+const result = spawnSync(process.execPath, [compiler, '-p', `${root}${project}`], {
+  stdio: ['ignore', 2, 2],
+});
 process.exit(result.status ?? 1);

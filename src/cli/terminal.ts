@@ -25,7 +25,12 @@ export function note(text: string): void {
 }
 
 /** Colours for stderr; none if it is no terminal or `NO_COLOR` is set. */
-export const stderrColors = pc.createColors(Boolean(process.stderr.isTTY) && !process.env['NO_COLOR']);
+export const stderrColors = pc.createColors(isTerminal(process.stderr) && !process.env['NO_COLOR']);
+
+/** Undefined, which is what Node says of a pipe, would let the library decide for itself. */
+function isTerminal({ isTTY }: { readonly isTTY?: boolean }): boolean {
+  return isTTY === true;
+}
 
 /** Prints rows under headings, columns aligned; `right` names the columns with numbers. */
 export function printTable(
