@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { CalyxError, errorMessage } from '../core/errors.js';
+import { CalyxError } from '../core/errors.js';
+import { parseJsonFile } from './text-file.js';
 import { parseRope, type RopeConfig } from './rope.js';
 
 /** The model types (`model_type` of config.json) whose blocks the embedded engine runs. */
@@ -112,7 +113,7 @@ export function unsupportedModel(what: string, file: string): CalyxError {
  * engine would not compute exactly
  */
 export function parseDecoderConfig(text: string, file = 'config.json'): DecoderConfig {
-  const json = parseJson(text, file);
+  const json = parseJsonFile({ name: file, text }, MAX_CONFIG_CHARS);
   const family = familyOf(json, file);
   for (const [key, what] of Object.entries(FOREIGN_KEYS)) {
     if (Object.hasOwn(json, key) && json[key] !== null) throw unsupportedModel(what, file);
@@ -170,20 +171,6 @@ function resolve(raw: RawConfig, family: DecoderFamily, file: string): DecoderCo
     qkNorm: family === 'qwen3',
     windows: windowsOf(raw, family, file),
   };
-}
-
-function parseJson(text: string, file: string): Record<string, unknown> {
-  if (text.length > MAX_CONFIG_CHARS)
-    throw new CalyxError('invalid-model', `${file} is too large to be a model's configuration`);
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new CalyxError('invalid-model', `${file} is not JSON: ${errorMessage(error)}`, { cause: error });
-  }
-  if (typeof json !== 'object' || json === null || Array.isArray(json))
-    throw new CalyxError('invalid-model', `${file} is not a JSON object`);
-  return json as Record<string, unknown>;
 }
 
 function familyOf(json: Record<string, unknown>, file: string): DecoderFamily {

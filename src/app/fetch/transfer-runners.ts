@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { abortReason } from '../../core/clock.js';
 import { CalyxError } from '../../core/errors.js';
 import { runTransfers, type OnTransferDone, type TransferRunner } from '../../catalog/fetch/run-transfers.js';
-import { transferBytes, type Transfer } from '../../catalog/fetch/transfer.js';
+import { transferTotals, type Transfer } from '../../catalog/fetch/transfer.js';
 import { createSourceStack, type SourceConfig } from './source-stack.js';
 import type { TransferWorkerData, TransferWorkerMessage } from './transfer-worker.js';
 
@@ -34,7 +34,7 @@ export class Transfers implements TransferRunner {
 
   async run(transfers: readonly Transfer[], onDone: OnTransferDone, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const bytes = transfers.reduce((sum, transfer) => sum + transferBytes(transfer), 0);
+    const { bytes } = transferTotals(transfers);
     const threads = bytes < THREADS_FROM_BYTES ? 0 : Math.min(availableParallelism(), MAX_THREADS);
     if (threads === 0) await this.#runHere(transfers, onDone, signal);
     else await this.#runInThreads(threads, transfers, onDone, signal);

@@ -8,13 +8,13 @@ import { checkBlockRange } from '../../core/block-range.js';
 import { formatSize } from '../../core/units.js';
 import { partsOfRange } from '../../catalog/slice-spec.js';
 import { parseDecoderConfig, type DecoderConfig } from '../../inference/decoder-config.js';
-import { StoreClient } from '../../protocols/http/store-client.js';
+import { StoreClient, type RemoteRevision } from '../../protocols/http/store-client.js';
 import { directoryBytes } from '../../storage/files/directory-bytes.js';
 import { partFile, type PartId } from '../../weights/parts.js';
 import { readSafetensorsFile } from '../../weights/safetensors-file.js';
 import type { TensorLocation } from '../../weights/tensor.js';
 import { firstContact } from './first-contact.js';
-import { fetchModel, type FetchedModel } from '../fetch/fetch-model.js';
+import { fetchRevision, type FetchedModel } from '../fetch/fetch-model.js';
 
 /** Options of {@link fetchNodeSlice}. */
 export interface NodeSliceOptions {
@@ -52,13 +52,13 @@ export interface NodeSlice {
 export async function fetchNodeSlice(options: NodeSliceOptions): Promise<NodeSlice> {
   const { stores, signal, blocks, onTotal, onBytes } = options;
   // The revision is settled once, so that a ref that moves meanwhile cannot mix two.
-  const spec = await settle(options);
-  const directory = join(options.dataDirectory, `${cacheFolder(spec.model)}@${spec.revision}`);
+  const revision = await settle(options);
+  const directory = join(options.dataDirectory, `${cacheFolder(revision.model)}@${revision.revision}`);
   const others = (await directoryBytes(options.dataDirectory)) - (await directoryBytes(directory));
   const budget =
     options.budgetBytes === undefined ? {} : { budgetBytes: leftOver(options, options.budgetBytes, others) };
-  const common = { spec, stores, into: directory, signal, ...budget };
-  const first = await fetchModel({
+  const common = { stores, into: directory, signal, ...budget };
+  const first = await fetchRevision(revision, {
     ...common,
     add: () => [],
     // What an earlier start with other blocks has left would only take space, and its parts would count as staying.
@@ -78,7 +78,7 @@ export async function fetchNodeSlice(options: NodeSliceOptions): Promise<NodeSli
   const embed = blocks.start === 0;
   const head = blocks.end === config.blockCount;
   const parts = nodeParts(blocks, config.blockCount);
-  const fetched = await fetchModel({
+  const fetched = await fetchRevision(revision, {
     ...common,
     add: () => parts,
     ...(onTotal === undefined ? {} : { onTotal }),
@@ -105,14 +105,10 @@ function nodeParts(blocks: BlockRange, blockCount: number): PartId[] {
   return partsOfRange(blocks, blocks.start === 0, blocks.end === blockCount);
 }
 
-async function settle({ stores, spec, signal, logger }: NodeSliceOptions): Promise<ModelSpec> {
+async function settle({ stores, spec, signal, logger }: NodeSliceOptions): Promise<RemoteRevision> {
   const client = new StoreClient(stores);
   try {
-    const { model, revision } = await firstContact(() => client.identify(spec, signal), {
-      signal,
-      logger,
-    });
-    return { model, revision };
+    return await firstContact(() => client.resolve(spec, signal), { signal, logger });
   } finally {
     await client.close();
   }

@@ -20,7 +20,7 @@ import {
   type ChunkPlan,
   type FilePlan,
 } from './slice-plan.js';
-import { transferBytes } from './transfer.js';
+import { transferBytes, transferTotals } from './transfer.js';
 
 /** Options of {@link fetchSlice}. */
 export interface FetchOptions {
@@ -111,13 +111,13 @@ class Fetch {
       const expected = new Set(await this.#directory.expectedChunks(plan.name, plan.chunks.length));
       chunksAt(plan).forEach((chunk, index) => (expected.has(index) ? present : absent).push(chunk));
     }
-    const { transfers } = planChunks(absent, present);
+    const { bytes, chunks } = transferTotals(planChunks(absent, present).transfers);
     return {
       bytesNeeded: this.#bytesNeeded(),
-      bytesFetched: transfers.reduce((sum, transfer) => sum + transferBytes(transfer), 0),
+      bytesFetched: bytes,
       bytesOnDisk: bytesOf(files),
       budgetNeeded: budgetNeeded(files),
-      chunks: transfers.reduce((sum, { chunks }) => sum + chunks.length, 0),
+      chunks,
       retries: 0,
       parts: wanted,
     };
@@ -130,8 +130,8 @@ class Fetch {
     await this.#directory.saveVerified();
     await this.#drop(files, missing);
     const plan = await this.#begin(files, missing);
-    const total = plan.transfers.reduce((sum, transfer) => sum + transferBytes(transfer), 0);
-    this.#options.onTotal?.(total);
+    const { bytes, chunks } = transferTotals(plan.transfers);
+    this.#options.onTotal?.(bytes);
     const { retries, bytesReceived } = await this.#bringIn(plan, missing);
     for (const { name, file } of literal) await this.#directory.writeSmall(name, literalBytes(file));
     await this.#directory.saveVerified();
@@ -140,7 +140,7 @@ class Fetch {
       bytesFetched: bytesReceived,
       bytesOnDisk: bytesOf(files),
       budgetNeeded: budgetNeeded(files),
-      chunks: plan.transfers.reduce((sum, { chunks }) => sum + chunks.length, 0),
+      chunks,
       retries,
       parts: wanted,
     };

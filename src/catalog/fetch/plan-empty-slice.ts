@@ -4,7 +4,7 @@ import { sliceFiles } from '../slice.js';
 import { checkSpace } from './disk-space.js';
 import { budgetNeeded, checkBudget } from './slice-budget.js';
 import { chunksAt, placedChunks, planChunks, type FilePlan } from './slice-plan.js';
-import { transferBytes } from './transfer.js';
+import { transferTotals } from './transfer.js';
 
 /** Options of {@link planEmptySlice}. */
 export interface PlanEmptySliceOptions {
@@ -38,12 +38,12 @@ export async function planEmptySlice(options: PlanEmptySliceOptions): Promise<Sl
   const bytesOnDisk = files.reduce((sum, { file }) => sum + file.size, 0);
   checkBudget(files, into ?? 'the slice', budgetBytes ?? Infinity);
   if (into !== undefined) await checkSpace(into, bytesOnDisk);
-  const { transfers } = planChunks(files.flatMap(chunksAt), []);
+  const totals = transferTotals(planChunks(files.flatMap(chunksAt), []).transfers);
   return {
     bytesNeeded: files.flatMap(({ chunks }) => chunks).reduce((sum, { length }) => sum + length, 0),
-    bytesFetched: transfers.reduce((sum, transfer) => sum + transferBytes(transfer), 0),
+    bytesFetched: totals.bytes,
     bytesOnDisk,
     budgetNeeded: budgetNeeded(files),
-    chunks: transfers.reduce((sum, { chunks }) => sum + chunks.length, 0),
+    chunks: totals.chunks,
   };
 }

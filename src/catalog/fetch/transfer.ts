@@ -28,6 +28,14 @@ export function transferBytes(transfer: Transfer): number {
   return transfer.chunks.reduce((sum, chunk) => sum + chunk.length, 0);
 }
 
+/** Bytes and chunks of several transfers. */
+export function transferTotals(transfers: readonly Transfer[]): { bytes: number; chunks: number } {
+  return {
+    bytes: transfers.reduce((sum, transfer) => sum + transferBytes(transfer), 0),
+    chunks: transfers.reduce((sum, { chunks }) => sum + chunks.length, 0),
+  };
+}
+
 /** A chunk to be joined, with the blob that has it. */
 export interface WantedBlobChunk extends WantedChunk {
   readonly blob: Digest;

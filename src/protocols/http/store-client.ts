@@ -33,6 +33,11 @@ const MAX_NODE_LIST_BYTES = 16 * 1024 * 1024;
 /** A node as a store knows it. */
 export type NodeOffer = z.infer<typeof nodesSchema>['nodes'][number];
 
+/** What a name led to, with the size of the manifest that came over the network. */
+export interface RemoteRevision extends ResolvedRevision {
+  readonly manifestBytes: number;
+}
+
 /** What a name led to, without the manifest. */
 export type IdentifiedRevision = Omit<ResolvedRevision, 'manifest'>;
 
@@ -75,10 +80,7 @@ export class StoreClient {
   }
 
   /** As {@link StoreClient.identify}, with the manifest, verified. */
-  async resolve(
-    spec: ModelSpec,
-    signal?: AbortSignal,
-  ): Promise<ResolvedRevision & { readonly manifestBytes: number }> {
+  async resolve(spec: ModelSpec, signal?: AbortSignal): Promise<RemoteRevision> {
     const identified = await this.identify(spec, signal);
     const digest = identified.manifestDigest;
     const bytes = await this.first(async (client) => {
