@@ -22,19 +22,22 @@ const sliceSchema = z.object({ format: z.literal('calyx-slice-1'), model: z.stri
 /**
  * Looks whether a directory may become, or is, a slice of this revision.
  *
- * @param begun what our own record says of it, which stands there from the start
+ * @param readBegun reads what our own record says of it, which stands there from the start
  * @throws CalyxError `exists` if it holds anything else, or lies in the data directory of a store; `refused` if our own directory
  * in it is a link
  */
 export async function checkSliceContent(
   path: string,
   of: SliceIdentity,
-  begun: SliceIdentity | undefined,
+  readBegun: () => Promise<SliceIdentity | undefined>,
 ): Promise<void> {
   const names = await readdir(path).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return [] as string[];
     throw fileError(error, 'cannot use', path);
   });
+  const own = names.length === 1 && names[0] === OWN ? await readdir(join(path, OWN)) : ['?'];
+  // Records are read after the listing: one that another process writes meanwhile is then not taken for something foreign.
+  const begun = await readBegun();
   const hint = 'choose an empty directory for --into';
   if (await isSymbolicLink(join(path, OWN))) {
     throw new CalyxError('refused', `${join(path, OWN)} is a symbolic link, which is not followed`, {
@@ -59,7 +62,6 @@ export async function checkSliceContent(
   }
   if (names.length === 0 || finished !== undefined || begun !== undefined) return;
   // Killed before it had written down what it is.
-  const own = names.length === 1 && names[0] === OWN ? await readdir(join(path, OWN)) : ['?'];
   if (own.every((name) => name === 'owners' || LEFTOVER.exec(name)?.[1] === 'verified.json')) return;
   throw new CalyxError('exists', `${path} is not empty and holds no slice`, { hint });
 }

@@ -57,10 +57,12 @@ export class SliceDirectory {
    */
   static async open(path: string, model: string, revision: string): Promise<SliceDirectory> {
     const directory = new SliceDirectory(path, model, revision);
-    const verified = verifiedSchema.safeParse(await readJson(join(path, VERIFIED)));
-    await checkSliceContent(path, { model, revision }, verified.data);
+    await checkSliceContent(path, { model, revision }, async () => {
+      const { data } = verifiedSchema.safeParse(await readJson(join(path, VERIFIED)));
+      directory.#verified = data?.files ?? {};
+      return data;
+    });
     directory.#bootId = await bootId();
-    directory.#verified = verified.data?.files ?? {};
     return directory;
   }
 
