@@ -1,19 +1,57 @@
 import { createHash } from 'node:crypto';
 import type { Digest } from '../core/digest.js';
+import type { ModelName } from '../core/names.js';
 
 /**
- * The port through which protocols show files: they look up, list and translate, and know nothing of models. A file is a list
- * of segments, each literal bytes or a range of a blob, so a file that exists nowhere as one piece costs no storage.
+ * The port through which protocols show files: they look up, list and translate, and know nothing of models. Every node has a
+ * handle by which any replica with the same catalog finds it again.
  */
-export interface Directory {
+export interface FileTree {
+  readonly root: Directory;
+  /**
+   * The node of a handle.
+   *
+   * @returns undefined if what the handle names is not here any more, or was hidden
+   * @throws CalyxError (or rejects with it): `usage` if no tree ever made such a handle
+   */
+  find(handle: Uint8Array): TreeNode | undefined | Promise<TreeNode | undefined>;
+}
+
+/** What all nodes have, the same on every replica and after every restart. */
+export interface NodeIdentity {
+  /** At most 64 bytes; nodes of one handle are one node. */
+  readonly handle: Uint8Array;
+  /** A number for the handle, between 2 and 2^63 - 1. */
+  readonly fileId: bigint;
+  /** Differs whenever what the node shows differs. Of files it never does. */
+  version(): NodeVersion | Promise<NodeVersion>;
+}
+
+/** A state of a node. */
+export interface NodeVersion {
+  /** Differs from that of any other state. */
+  readonly change: bigint;
+  /** Derived from the content, not from a clock. */
+  readonly time: NodeTime;
+}
+
+/** Time since 1970. */
+export interface NodeTime {
+  readonly seconds: number;
+  readonly nanoseconds: number;
+}
+
+export interface Directory extends NodeIdentity {
   readonly kind: 'directory';
   /** The entry of this name, listed or not; undefined if there is none. */
   lookup(name: string): Promise<TreeNode | undefined>;
   /** The names that a listing shows. */
   list(): Promise<readonly string[]>;
+  /** The directory above; of the root itself. Undefined if that is gone. */
+  parent(): Promise<Directory | undefined>;
 }
 
-/** A file that never changes. */
+/** The content of a file, which never changes: segments, so that a file that exists nowhere as one piece takes no storage. */
 export interface TreeFile {
   readonly kind: 'file';
   /** Bytes. */
@@ -22,7 +60,13 @@ export interface TreeFile {
   readonly segments: readonly Segment[];
 }
 
-export type TreeNode = Directory | TreeFile;
+/** A file in a tree. */
+export interface FileNode extends NodeIdentity, TreeFile {
+  /** What must stay while somebody reads the file. */
+  readonly revision: { readonly model: ModelName; readonly revision: string };
+}
+
+export type TreeNode = Directory | FileNode;
 
 /** A piece of a file. */
 export type Segment = LiteralSegment | BlobSegment;
@@ -52,15 +96,6 @@ export function treeFile(segments: readonly Segment[]): TreeFile {
 /** A file of these bytes. */
 export function literalFile(content: Uint8Array | string): TreeFile {
   return treeFile([{ literal: typeof content === 'string' ? Buffer.from(content) : content }]);
-}
-
-/** A directory of fixed entries. */
-export function staticDirectory(entries: ReadonlyMap<string, TreeNode>): Directory {
-  return {
-    kind: 'directory',
-    lookup: (name) => Promise.resolve(entries.get(name)),
-    list: () => Promise.resolve([...entries.keys()]),
-  };
 }
 
 /**
