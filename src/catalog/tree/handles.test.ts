@@ -141,7 +141,7 @@ test('what is removed is gone for all its handles', async () => {
 test('a moved ref changes what followed it, and nothing else', async () => {
   const before = new Map<string, unknown>();
   const nodes = await allNodes(tree);
-  for (const [path, node] of nodes) before.set(path, (await seen(node)));
+  for (const [path, node] of nodes) before.set(path, await seen(node));
   await publish(layout, FIXTURES['llama3-rope']);
   const changed: string[] = [];
   for (const [path, node] of nodes) {
