@@ -33,6 +33,11 @@ export class Recent<K, V> {
     this.#entries.delete(key);
   }
 
+  /** All that is kept, the one used last at the end. */
+  *values(): IterableIterator<V> {
+    for (const { value } of this.#entries.values()) yield value;
+  }
+
   clear(): void {
     this.#entries.clear();
     this.#weight = 0;
