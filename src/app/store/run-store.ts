@@ -1,8 +1,10 @@
 import { resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { Counter, Gauge, Registry } from 'prom-client';
+import { CachedCatalog } from '../../catalog/cached-catalog.js';
 import { DiskCatalog } from '../../catalog/catalog-reader.js';
 import { repairHubRefs } from '../../catalog/publish.js';
+import { RevisionUsage } from '../../catalog/revision-usage.js';
 import { StoreLayout } from '../../catalog/store-layout.js';
 import { catalogTree } from '../../catalog/tree/catalog-tree.js';
 import { NodeRegistry } from '../../cluster/node-registry.js';
@@ -57,7 +59,13 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     new BufferPool({ budgetBytes: POOL_BYTES }),
   );
   // The files of blobs stay open: one that was removed would keep its space, one that was repaired would stay damaged.
-  const manager = ownManager(layout, catalog, (blob) => directory.forget(blob));
+  const shown = new CachedCatalog(catalog);
+  const usage = new RevisionUsage();
+  const manager = ownManager(layout, catalog, {
+    onReplaced: (blob) => directory.forget(blob),
+    onChanged: () => shown.invalidate(),
+    usersOf: (model) => usage.usersOf(model),
+  });
   const meter = new MeterLayer(directory);
   const source = new CoalesceLayer(meter);
   const ownership = await acquireOwnership(layout.owners, {
