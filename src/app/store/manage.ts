@@ -79,7 +79,9 @@ function checkUnused(model: ModelName, users: readonly RevisionUser[]): void {
   const [first] = users;
   if (first === undefined) return;
   const since =
-    first.idleMs === undefined ? 'has a file of it open' : `read it ${formatSeconds(first.idleMs / 1000)} ago`;
+    first.idleMs === undefined
+      ? 'has a file of it open'
+      : `read it ${formatSeconds(first.idleMs / 1000)} ago`;
   const others = users.length > 1 ? `, and ${users.length - 1} more use it` : '';
   throw new CalyxError('refused', `${formatModelName(model)} is in use: ${first.by} ${since}${others}`, {
     hint: 'unmount it there and wait ten minutes, or remove it under its readers with --force',
@@ -151,7 +153,9 @@ export function commandManager(layout: StoreLayout, signal: AbortSignal): StoreM
       await checkRemovable(layout, new DiskCatalog(layout), model);
       const lock = await lockModel(layout, model, 'calyx remove');
       try {
-        return await change('remove', model, { force }, removedSchema, (manager) => manager.remove(model, force));
+        return await change('remove', model, { force }, removedSchema, (manager) =>
+          manager.remove(model, force),
+        );
       } finally {
         await lock.release();
       }

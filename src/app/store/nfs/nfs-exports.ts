@@ -21,8 +21,6 @@ export interface ExportParts {
   /** Only source ports below 1024, which on the clients only root can use. */
   readonly privilegedPorts: boolean;
   readonly logger: Logger;
-  /** Told of each read. */
-  onRead(bytes: number): void;
 }
 
 /** Addresses whose tree is remembered. */
@@ -40,7 +38,8 @@ export function nfsExports(parts: ExportParts): NfsExports {
       return undefined;
     }
     const { key } = visible;
-    const tree = trees.get(key) ?? catalogTree(new FilteredCatalog(parts.catalog, (model) => visible.models(model)));
+    const tree =
+      trees.get(key) ?? catalogTree(new FilteredCatalog(parts.catalog, (model) => visible.models(model)));
     trees.set(key, tree);
     return tree;
   };
