@@ -3,7 +3,7 @@ import { abortReason, type Clock } from '../../src/core/clock.js';
 /** A clock that stands still, and with it all who sleep, until it is moved. For what sleeps again and again in the background. */
 export class StepClock implements Clock {
   #now = 1_000_000;
-  #sleepers: { readonly at: number; wake(): void }[] = [];
+  #sleepers: { readonly at: number; readonly wake: () => void }[] = [];
 
   now(): number {
     return this.#now;

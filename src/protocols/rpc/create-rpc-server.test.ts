@@ -24,7 +24,7 @@ afterEach(async () => {
 async function serve(
   procedures: Readonly<Record<number, RpcProcedure>> = {},
   options: RpcServerOptions = {},
-): Promise<{ server: RpcServer; port: number; open(): Promise<RawConnection> }> {
+): Promise<{ server: RpcServer; port: number; open: () => Promise<RawConnection> }> {
   const version = new Map([
     [0, NULL],
     ...Object.entries(procedures).map(([n, p]) => [Number(n), p] as const),
