@@ -32,6 +32,7 @@ export class XdrWriter {
     return this.#finishedBytes + this.#end - this.#start;
   }
 
+  /** The lowest 32 bits of a whole number, so that a set of bits may also be a negative one. */
   uint32(value: number): void {
     const at = this.#reserve(4);
     this.#buffer.writeUInt32BE(value >>> 0, at);
@@ -133,7 +134,9 @@ export class XdrWriter {
 
   #pad(length: number): void {
     const padding = -length & 3;
-    if (padding > 0) this.#buffer.set(ZEROS.subarray(0, padding), this.#reserve(padding));
+    if (padding === 0) return;
+    const at = this.#reserve(padding);
+    this.#buffer.set(ZEROS.subarray(0, padding), at);
   }
 
   #finish(): void {
