@@ -28,18 +28,17 @@ export interface TestExports extends NfsExports {
 export function testExports(tree: FileTree | undefined, source: ByteSource): TestExports {
   const read: bigint[] = [];
   const errors: TestExports['errors'] = [];
-  return {
+  const exports: TestExports = {
     tree,
     read,
     errors,
     source,
-    treeFor(): FileTree | undefined {
-      return this.tree;
-    },
+    treeFor: () => exports.tree,
     usage: { read: (file) => void read.push(file.fileId), open: () => () => undefined },
     statistics: () => Promise.resolve({ bytes: 0x1_2345_6789, files: 77 }),
     onError: (what, peer, error) => void errors.push({ what, peer, error }),
   };
+  return exports;
 }
 
 /** A source for files that consist of literals only. */
@@ -52,7 +51,7 @@ export const noBlobs: ByteSource = {
 /** What can be told of a call. */
 export interface TestCallOptions {
   readonly signal?: AbortSignal;
-  reserve?(bytes: number): undefined | Promise<void>;
+  readonly reserve?: RpcCall['reserve'];
 }
 
 /** The buffers of a result, which must be released. */
@@ -79,7 +78,7 @@ export async function callForBuffers(
     xid: 1,
     argumentBytes: args.byteLength,
     signal,
-    reserve: options.reserve?.bind(options) ?? (() => undefined),
+    reserve: options.reserve ?? (() => undefined),
   };
   const writer = new XdrWriter();
   await procedure.call(new XdrReader(args), writer, call);
