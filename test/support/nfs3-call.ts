@@ -78,7 +78,7 @@ export async function callForBuffers(
     xid: 1,
     argumentBytes: args.byteLength,
     signal,
-    reserve: options.reserve ?? (() => undefined),
+    reserve: (bytes) => options.reserve?.(bytes),
   };
   const writer = new XdrWriter();
   await procedure.call(new XdrReader(args), writer, call);
@@ -99,7 +99,7 @@ export async function callProcedure(
   args: Uint8Array,
   options: TestCallOptions = {},
 ): Promise<Buffer> {
-  const { bytes, release } = await callForBuffers(program, number, args, options);
-  release();
-  return bytes;
+  const result = await callForBuffers(program, number, args, options);
+  result.release();
+  return result.bytes;
 }
