@@ -48,7 +48,18 @@ export async function compound(
     finish(NFS4.ACCESS, 0);
     return;
   }
-  const fields = { state, exports, call, tree, minorVersion, operations, request, reader, result, start } as const;
+  const fields = {
+    state,
+    exports,
+    call,
+    tree,
+    minorVersion,
+    operations,
+    request,
+    reader,
+    result,
+    start,
+  } as const;
   const running = new RunningCompound(fields);
   try {
     const { status, count } = await running.run();

@@ -59,10 +59,7 @@ export const mutations: ReadonlyMap<number, Operation> = new Map([
       failure: (result) => result.uint32(NO_ATTRIBUTES_SET),
     },
   ],
-  [
-    38,
-    refused('WRITE', struct({ stateId, offset: uint64, stable: uint32, data: opaque(MAX_DATA_BYTES) })),
-  ],
+  [38, refused('WRITE', struct({ stateId, offset: uint64, stable: uint32, data: opaque(MAX_DATA_BYTES) }))],
   // From here on minor version 2 (RFC 7862).
   [59, refused('ALLOCATE', range)],
   [

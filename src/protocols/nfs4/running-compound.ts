@@ -141,7 +141,7 @@ export class RunningCompound implements SessionCompound {
       if (error instanceof Replay) throw error;
       return fail(operationError(error, operation.name, this).status);
     }
-    const kept = this.sequence?.keep === true && this.#used() <= (this.sequence.session.fore.maxResponseBytes);
+    const kept = this.sequence?.keep === true && this.#used() <= this.sequence.session.fore.maxResponseBytes;
     if (this.position === 0) this.#forgetSequence();
     return fail(kept ? NFS4.REP_TOO_BIG_TO_CACHE : NFS4.REP_TOO_BIG);
   }

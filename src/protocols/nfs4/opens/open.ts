@@ -108,7 +108,9 @@ function existing(node: TreeNode, how: OpenArguments['how']): FileNode {
   return node;
 }
 
-function noDelegation(access: number): { kind: 'none'; value: undefined } | { kind: 'noneBecause'; value: number } {
+function noDelegation(
+  access: number,
+): { kind: 'none'; value: undefined } | { kind: 'noneBecause'; value: number } {
   const want = access & WANT_MASK;
   if (want === 0) return { kind: 'none', value: undefined };
   if (want === WANT_NO_DELEGATION) return { kind: 'noneBecause', value: NOT_WANTED };

@@ -19,10 +19,7 @@ export const callbackSecurity = array(
         gids: array(uint32, MAX_GROUPS),
       }),
     ],
-    gss: [
-      6,
-      struct({ service: uint32, server: opaque(MAX_HANDLE_BYTES), client: opaque(MAX_HANDLE_BYTES) }),
-    ],
+    gss: [6, struct({ service: uint32, server: opaque(MAX_HANDLE_BYTES), client: opaque(MAX_HANDLE_BYTES) })],
   }),
   MAX_WAYS,
 );

@@ -1,4 +1,12 @@
-import { decodeWhole, encodeWhole, fixedOpaque, struct, uint32, uint64, type Infer } from '../../xdr/codec.js';
+import {
+  decodeWhole,
+  encodeWhole,
+  fixedOpaque,
+  struct,
+  uint32,
+  uint64,
+  type Infer,
+} from '../../xdr/codec.js';
 import { stateOperation } from '../session-compound.js';
 import { NFS4, Nfs4Error } from '../status.js';
 import { callbackSecurity } from './callback-security.js';

@@ -15,7 +15,7 @@ export interface SessionTableOptions {
   readonly boot: number;
   readonly maxPerClient: number;
   readonly replies: ReplyCache;
-  random(bytes: number): Uint8Array;
+  readonly random: (bytes: number) => Uint8Array;
 }
 
 /**

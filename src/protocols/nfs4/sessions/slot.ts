@@ -26,7 +26,7 @@ export class Slot implements ReplyHolder {
    * @throws Nfs4Error `SEQ_MISORDERED`, `DELAY` while the request is being answered, `SEQ_FALSE_RETRY`, `RETRY_UNCACHED_REP`
    */
   begin(sequence: number, digest: number): Uint8Array | undefined {
-    if (sequence === ((this.#sequence + 1) >>> 0) && !this.#busy) {
+    if (sequence === (this.#sequence + 1) >>> 0 && !this.#busy) {
       this.#cache.forget(this);
       this.#sequence = sequence;
       this.#digest = digest;

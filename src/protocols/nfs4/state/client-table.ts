@@ -14,8 +14,8 @@ export interface ClientTableOptions {
   readonly maxConfirmed: number;
   /** Clients that did not yet; the oldest gives way. */
   readonly maxUnconfirmed: number;
-  now(): number;
-  opens(client: Client): OpenTable;
+  readonly now: () => number;
+  readonly opens: (client: Client) => OpenTable;
   /** Called for each session of a client that is removed. */
   onRemove(client: Client): void;
 }
