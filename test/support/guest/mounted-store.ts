@@ -1,5 +1,5 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { cleanEnvironment, type Ended, type Running } from '../cli.js';
@@ -45,7 +45,10 @@ export async function startGuestStore(
       text += piece;
       if (text.includes('\n')) resolve(JSON.parse(text) as { url: string });
     });
-    running.ended.then((ended) => reject(new Error(`the store did not start: ${JSON.stringify(ended)}`)), reject);
+    running.ended.then(
+      (ended) => reject(new Error(`the store did not start: ${JSON.stringify(ended)}`)),
+      reject,
+    );
   });
   return {
     url,
@@ -77,7 +80,10 @@ export function mountPoint(version: NfsVersion): string {
 }
 
 /** The command that mounts the store in a guest. */
-export function mountCommand(version: NfsVersion, { options, at = mountPoint(version) }: MountOptions = {}): string {
+export function mountCommand(
+  version: NfsVersion,
+  { options, at = mountPoint(version) }: MountOptions = {},
+): string {
   const needed = version === '3' ? `mountport=${String(NFS_PORT)},nolock,` : '';
   const all = `vers=${version},proto=tcp,port=${String(NFS_PORT)},${needed}${options ?? 'rw'}`;
   return `mkdir -p ${at} && mount -t nfs -o ${all} ${HOST_ADDRESS}:/ ${at}`;
@@ -89,10 +95,19 @@ export async function mount(guest: Guest, version: NfsVersion, options: MountOpt
   return options.at ?? mountPoint(version);
 }
 
-/** The command that runs a script of `test/python`. */
+/** Python itself: starting a version manager's script in its place takes a guest seconds. */
+const PYTHON = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], {
+  encoding: 'utf8',
+}).stdout.trim();
+
+/** The command that runs a script of `test/python` in a guest. */
 export function pythonScript(name: string, ...args: readonly string[]): string {
-  const quoted = args.map((arg) => `'${arg.replaceAll("'", "'\\''")}'`);
-  return `python3 ${join(ROOT, 'test/python', name)} ${quoted.join(' ')}`;
+  return pythonCommand(join(ROOT, 'test/python', name), ...args);
+}
+
+/** The command that runs Python, without site packages, in a guest. */
+export function pythonCommand(...args: readonly string[]): string {
+  return [PYTHON, '-IS', ...args].map((arg) => `'${arg.replaceAll("'", "'\\''")}'`).join(' ');
 }
 
 /** An empty directory in memory, if it is large enough, for all tests of a file; to be called at the top of the file. */
@@ -100,10 +115,4 @@ export function suiteMemoryDirectory(bytes: number): string {
   const path = mkdtempSync(join(realpathSync(memoryDirectory(bytes)), 'calyx-test-'));
   afterAll(() => rmSync(path, { recursive: true, force: true, maxRetries: 3 }));
   return path;
-}
-
-/** The last line that a script in the guest has completed in a file of the guest's directory. */
-export async function lastLine(guest: Guest, name: string): Promise<string | undefined> {
-  const text = await readFile(join(guest.directory, name), 'utf8').catch(() => '');
-  return text.split('\n').slice(0, -1).at(-1);
 }
