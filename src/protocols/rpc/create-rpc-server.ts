@@ -149,7 +149,7 @@ class TcpRpcServer implements RpcServer {
     this.#watches.set(connection, new ConnectionWatch(connection, this.#context.limits, this.#clock.now()));
   }
 
-  /** If all places are taken, gives up the connection that is longest idle, first those on which nothing ever came. */
+  /** If all places are taken, gives up the connection that is longest idle, first strangers and those on which nothing ever came. */
   #makeRoom(): boolean {
     if (this.#watches.size < this.#context.limits.maxConnections) return true;
     let victim: ConnectionWatch | undefined;
