@@ -59,6 +59,7 @@ class TcpRpcServer implements RpcServer {
   readonly #server: Server;
   readonly #watches = new Map<ServerConnection, ConnectionWatch>();
   readonly #closed = new AbortController();
+  #closing: Promise<void> | undefined;
   #whenEmpty: (() => void) | undefined;
 
   constructor(programs: readonly RpcProgram[], options: RpcServerOptions) {
@@ -99,20 +100,9 @@ class TcpRpcServer implements RpcServer {
     return { host, port };
   }
 
-  async close(): Promise<void> {
-    this.#closed.abort();
-    this.#server.close();
-    if (this.#watches.size === 0) return;
-    const empty = new Promise<void>((resolve) => (this.#whenEmpty = resolve));
-    for (const connection of [...this.#watches.keys()]) connection.finish();
-    const enough = new AbortController();
-    await Promise.race([
-      empty,
-      this.#clock.sleep(this.#context.limits.closeTimeoutMs, enough.signal).catch(() => undefined),
-    ]);
-    enough.abort();
-    for (const connection of this.#watches.keys()) connection.drop();
-    await empty;
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
   }
 
   connections(): number {
@@ -129,6 +119,22 @@ class TcpRpcServer implements RpcServer {
       callBytes: callBytes.used + longRecordBytes.used,
       replyBytes: replies.used,
     };
+  }
+
+  async #close(): Promise<void> {
+    this.#closed.abort();
+    this.#server.close();
+    if (this.#watches.size === 0) return;
+    const empty = new Promise<void>((resolve) => (this.#whenEmpty = resolve));
+    for (const connection of [...this.#watches.keys()]) connection.finish();
+    const enough = new AbortController();
+    await Promise.race([
+      empty,
+      this.#clock.sleep(this.#context.limits.closeTimeoutMs, enough.signal).catch(() => undefined),
+    ]);
+    enough.abort();
+    for (const connection of this.#watches.keys()) connection.drop();
+    await empty;
   }
 
   #accept(socket: Socket): void {

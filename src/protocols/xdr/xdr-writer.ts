@@ -141,7 +141,9 @@ export class XdrWriter {
 
   #pad(length: number): void {
     const padding = -length & 3;
-    if (padding > 0) this.#buffer.set(ZEROS.subarray(0, padding), this.#reserve(padding));
+    if (padding === 0) return;
+    const at = this.#reserve(padding);
+    this.#buffer.set(ZEROS.subarray(0, padding), at);
   }
 
   #finish(): void {
