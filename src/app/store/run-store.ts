@@ -4,7 +4,7 @@ import { Counter, Gauge, Registry } from 'prom-client';
 import { DiskCatalog } from '../../catalog/catalog-reader.js';
 import { repairHubRefs } from '../../catalog/publish.js';
 import { StoreLayout } from '../../catalog/store-layout.js';
-import { catalogTree } from '../../catalog/views.js';
+import { catalogTree } from '../../catalog/tree/catalog-tree.js';
 import { NodeRegistry } from '../../cluster/node-registry.js';
 import { nodeRoutes } from '../../cluster/node-routes.js';
 import { fileError } from '../../core/errors.js';
@@ -82,7 +82,7 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
       manifestBytes: (digest) => catalog.manifestBytes(digest),
       blobSize: (blob) => catalog.blobSize(blob),
       source,
-      tree: catalogTree(catalog),
+      tree: catalogTree(catalog).root,
       share: new FairShare(),
       onSent: (bytes) => blobBytesSent.inc(bytes),
       onCutOff: (url, error) => config.logger.error({ err: error, url }, 'an answer was cut off'),
