@@ -1,4 +1,6 @@
+import { CalyxError } from '../../core/errors.js';
 import type { Codec } from '../xdr/codec.js';
+import { XdrError } from '../xdr/xdr-error.js';
 import type { XdrReader } from '../xdr/xdr-reader.js';
 import type { XdrWriter } from '../xdr/xdr-writer.js';
 
@@ -75,7 +77,7 @@ export interface Procedure<Args, Result> {
 
 /** Makes a {@link Procedure} one that the server can call. Arguments must be used up. */
 export function procedure<Args, Result>(definition: Procedure<Args, Result>): RpcProcedure {
-  const { name, args: argsCodec, result: resultCodec } = definition;
+  const { name, args: argsCodec } = definition;
   return {
     name,
     call: (reader, writer, call) => {
@@ -83,10 +85,26 @@ export function procedure<Args, Result>(definition: Procedure<Args, Result>): Rp
       reader.end();
       const result = definition.handle(args, call);
       if (!(result instanceof Promise)) {
-        resultCodec.encode(writer, result);
+        write(definition, writer, result);
         return undefined;
       }
-      return result.then((value) => resultCodec.encode(writer, value));
+      return result.then((value) => write(definition, writer, value));
     },
   };
+}
+
+/** A result that does not fit its codec is our own mistake, which must not be told to the caller as his. */
+function write<Result>(
+  { name, result }: { readonly name: string; readonly result: Codec<Result> },
+  writer: XdrWriter,
+  value: Result,
+): void {
+  try {
+    result.encode(writer, value);
+  } catch (error) {
+    if (!(error instanceof XdrError)) throw error;
+    throw new CalyxError('internal', `the result of ${name} is not as its codec has it: ${error.message}`, {
+      cause: error,
+    });
+  }
 }

@@ -32,6 +32,7 @@ export class XdrWriter {
     return this.#finishedBytes + this.#end - this.#start;
   }
 
+  /** The lowest 32 bits of a whole number, so that a set of bits may also be a negative one. */
   uint32(value: number): void {
     const at = this.#reserve(4);
     this.#buffer.writeUInt32BE(value >>> 0, at);

@@ -1,0 +1,50 @@
+import { CalyxError } from '../../core/errors.js';
+import type { ServerConnection } from './server-connection.js';
+import type { RpcServerLimits } from './server-options.js';
+
+/**
+ * Looks now and then at what a connection did since the last look, so that keeping time costs calls nothing. A limit is
+ * found to be exceeded at the first look after it.
+ */
+export class ConnectionWatch {
+  readonly connection: ServerConnection;
+  readonly #limits: RpcServerLimits;
+  #bytesRead = 0;
+  #readAt: number;
+  #written: string | undefined;
+  #writtenAt: number;
+
+  constructor(connection: ServerConnection, limits: RpcServerLimits, now: number) {
+    this.connection = connection;
+    this.#limits = limits;
+    this.#readAt = now;
+    this.#writtenAt = now;
+  }
+
+  /** When the client was last seen to send something, in milliseconds of the clock; undefined if it never did. */
+  get lastReadAt(): number | undefined {
+    return this.connection.bytesRead === 0 ? undefined : this.#readAt;
+  }
+
+  /** Drops the connection if it did nothing for too long. */
+  check(now: number): void {
+    const { connection } = this;
+    const { recordTimeoutMs, writeTimeoutMs, idleTimeoutMs } = this.#limits;
+    if (connection.bytesRead !== this.#bytesRead || connection.paused) this.#readAt = now;
+    this.#bytesRead = connection.bytesRead;
+    const written = connection.writeProgress;
+    if (written === undefined || written !== this.#written) this.#writtenAt = now;
+    this.#written = written;
+
+    const silentMs = now - this.#readAt;
+    if (now - this.#writtenAt >= writeTimeoutMs)
+      connection.drop(
+        new CalyxError('timeout', `it took nothing of its replies for ${writeTimeoutMs / 1000} s`),
+      );
+    else if (connection.midRecord && silentMs >= recordTimeoutMs)
+      connection.drop(
+        new CalyxError('timeout', `it sent a part of a call and nothing for ${recordTimeoutMs / 1000} s`),
+      );
+    else if (connection.calls === 0 && silentMs >= idleTimeoutMs) connection.drop();
+  }
+}
