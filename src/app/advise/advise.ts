@@ -26,7 +26,7 @@ export interface AdviseOptions {
   readonly seconds: number;
   readonly signal: AbortSignal;
   /** Told of each step. */
-  onProgress(what: string, bytesPerSecond?: number): void;
+  readonly onProgress: (what: string, bytesPerSecond?: number) => void;
 }
 
 /** All that was found, and what to make of it. */

@@ -34,7 +34,7 @@ export interface MountRounds {
   /** For all of it, about. */
   readonly totalMs: number;
   readonly signal: AbortSignal;
-  onRound(what: string, bytesPerSecond: number): void;
+  readonly onRound: (what: string, bytesPerSecond: number) => void;
 }
 
 /** What mounting showed. */

@@ -11,7 +11,7 @@ export interface ProtocolRounds {
   readonly rounds: number;
   readonly roundMs: number;
   readonly signal: AbortSignal;
-  onRound(what: string, bytesPerSecond: number): void;
+  readonly onRound: (what: string, bytesPerSecond: number) => void;
 }
 
 const READ_BYTES = 1_048_576;

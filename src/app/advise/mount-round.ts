@@ -35,7 +35,9 @@ try {
     `${JSON.stringify({ error: error instanceof Error ? error.message : String(error) })}\n`,
   );
 }
-process.disconnect?.();
+// By us, which is no reason to end at once.
+process.removeAllListeners('disconnect');
+if (process.connected) process.disconnect();
 
 function measure({ directory, file, reads, readAheadKb, attributes, bytes, ms }: RoundJob): RoundResult {
   const knob = `/sys/class/bdi/${deviceOf(directory)}/read_ahead_kb`;

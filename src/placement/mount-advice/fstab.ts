@@ -49,6 +49,11 @@ export function editFstab(text: string, entry: FstabEntry): string {
     .join('\n');
 }
 
+/** Whether a line of an fstab has this mount point. */
+export function fstabHas(text: string, mountPoint: string): boolean {
+  return text.split('\n').some((line) => mountPointOf(line) === normalPath(mountPoint));
+}
+
 /** The mount point that a line of fstab names, if it names one. */
 function mountPointOf(line: string): string | undefined {
   const fields = line.trim().split(/[ \t]+/);
