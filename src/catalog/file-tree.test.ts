@@ -8,9 +8,10 @@ import {
   literalFile,
   segmentLength,
   sliceSegments,
-  staticDirectory,
   treeFile,
   walkTree,
+  type Directory,
+  type FileNode,
   type Segment,
   type TreeNode,
 } from './file-tree.js';
@@ -78,13 +79,24 @@ describe('sliceSegments', () => {
 });
 
 describe('walkTree', () => {
-  const file = literalFile('é');
-  const root = staticDirectory(
-    new Map<string, TreeNode>([
-      ['a', staticDirectory(new Map([['f', file]]))],
-      ['g', file],
-    ]),
-  );
+  const identity = {
+    handle: new Uint8Array(1),
+    fileId: 2n,
+    version: () => ({ change: 1n, time: { seconds: 0, nanoseconds: 0 } }),
+  };
+  const directory = (entries: Record<string, TreeNode>): Directory => ({
+    ...identity,
+    kind: 'directory',
+    lookup: (name) => Promise.resolve(Object.hasOwn(entries, name) ? entries[name] : undefined),
+    list: () => Promise.resolve(Object.keys(entries)),
+    parent: () => Promise.resolve(undefined),
+  });
+  const file: FileNode = {
+    ...literalFile('é'),
+    ...identity,
+    revision: { model: { org: 'o', name: 'n' }, revision: 'r' },
+  };
+  const root = directory({ a: directory({ f: file }), g: file });
 
   test('follows names', async () => {
     expect(await walkTree(root, [])).toBe(root);

@@ -14,7 +14,7 @@ import {
   VECTORS,
 } from '../../test/support/catalog.js';
 import { removeModel } from './remove.js';
-import { catalogTree } from './views.js';
+import { catalogTree } from './tree/catalog-tree.js';
 import { walkTree } from './file-tree.js';
 
 const OTHER = { org: 'acme', name: 'lily' };
@@ -37,7 +37,7 @@ test('the model is gone as a whole, and its bytes are freed', async () => {
     ['hub', 'models--acme--rose'],
     ['slices', 'acme'],
   ]) {
-    expect(await walkTree(catalogTree(catalog), path)).toBeUndefined();
+    expect(await walkTree(catalogTree(catalog).root, path)).toBeUndefined();
   }
 });
 

@@ -16,7 +16,7 @@ import { testDirectory } from '../../test/support/directories.js';
 import { python, requirePython } from '../../test/support/python.js';
 import { walkTree, type Directory } from './file-tree.js';
 import { sliceFiles, supportFiles } from './slice.js';
-import { catalogTree } from './views.js';
+import { catalogTree } from './tree/catalog-tree.js';
 
 interface Shown {
   readonly root: Directory;
@@ -28,7 +28,7 @@ interface Shown {
 async function show(name: FixtureName): Promise<Shown> {
   const { layout, catalog } = emptyStore();
   await publish(layout, FIXTURES[name]);
-  const root = catalogTree(catalog);
+  const root = catalogTree(catalog).root;
   const base = ['slices', 'acme', `rose@${VECTORS[name].revision}`];
   const fileBytes = async (path: string): Promise<Buffer | undefined> => {
     const node = await walkTree(root, [...base, ...path.split('/')]);

@@ -56,12 +56,11 @@ export function sliceFiles(
   let totalBytes = 0;
   const described: { file: string; size: number }[] = [];
   for (const part of sorted) {
-    const tensors = partTensors(manifest, part);
-    const layout = layOutPart(tensors);
     const name = partFile(part);
-    files.set(name, treeFile([{ literal: layout.header }, ...joinSegments(layout.tensors)]));
-    described.push({ file: name, size: layout.size });
-    for (const tensor of layout.tensors) {
+    const { content, tensors } = layOutFile(manifest, part);
+    files.set(name, content);
+    described.push({ file: name, size: content.size });
+    for (const tensor of tensors) {
       // A tied head repeats the embedding table; the first part counts.
       if (Object.hasOwn(weightMap, tensor.name)) continue;
       weightMap[tensor.name] = name;
@@ -78,6 +77,19 @@ export function sliceFiles(
   };
   files.set(SLICE_FILE, literalFile(json(about)));
   return files;
+}
+
+/** A part as a file. */
+export function partContent(manifest: Manifest, part: PartId): TreeFile {
+  return layOutFile(manifest, part).content;
+}
+
+function layOutFile(
+  manifest: Manifest,
+  part: PartId,
+): { content: TreeFile; tensors: readonly ManifestTensor[] } {
+  const { header, tensors } = layOutPart(partTensors(manifest, part));
+  return { content: treeFile([{ literal: header }, ...joinSegments(tensors)]), tensors };
 }
 
 /** The tensors of one part, in the order of the manifest. */

@@ -18,13 +18,14 @@ export function removeCommand(program: Command): void {
       '--data <directory>',
       "the store's data directory (default: CALYX_DATA, or calyx/store in the XDG data directory)",
     )
+    .option('--force', 'also while somebody reads it over NFS')
     .option('--json', 'print the result as JSON')
     .option('--verbose', 'show where errors come from')
-    .action((name: string, options: CommonOptions & { readonly data?: string }) =>
+    .action((name: string, options: CommonOptions & { readonly data?: string; readonly force?: boolean }) =>
       runCommand(options, async (signal) => {
         const model = parseModelName(name);
         const layout = new StoreLayout(resolve(chosenDirectory(options.data, defaultDataDirectory)));
-        const { bytes } = await commandManager(layout, signal).remove(model);
+        const { bytes } = await commandManager(layout, signal).remove(model, options.force === true);
         if (options.json === true) printJson({ model: formatModelName(model), bytes });
         else print(`removed ${formatModelName(model)}: ${formatSize(bytes)}`);
         return 0;

@@ -40,4 +40,6 @@ export function storeUrls(option: string | undefined): URL[] {
 
 /** Where a store on this machine listens by default. */
 export const DEFAULT_LISTEN = '127.0.0.1:7070';
+/** Where a store on this machine serves NFS by default. */
+export const DEFAULT_NFS = '127.0.0.1:2049';
 const DEFAULT_STORE = `http://${DEFAULT_LISTEN}`;

@@ -4,20 +4,25 @@ import { parseListenAddress } from '../protocols/http/create-server.js';
 import { note, printJson } from './terminal.js';
 import { aborted, runCommand, type CommonOptions } from './run-command.js';
 import { createLogger } from './logger.js';
-import { chosenDirectory, DEFAULT_LISTEN, defaultDataDirectory } from './settings.js';
+import { parseAllowRule, type AllowRule } from '../app/store/nfs/nfs-access.js';
+import { chosenDirectory, DEFAULT_LISTEN, DEFAULT_NFS, defaultDataDirectory } from './settings.js';
 
 interface StoreCommandOptions extends CommonOptions {
   readonly data?: string;
   readonly listen: string;
   readonly insecure?: boolean;
   readonly hostName: readonly string[];
+  /** False for `--no-nfs`. */
+  readonly nfs: string | false;
+  readonly allow: readonly AllowRule[];
+  readonly privilegedPorts?: boolean;
 }
 
 /** `calyx store`: serves the models of a data directory. */
 export function storeCommand(program: Command): void {
   program
     .command('store')
-    .description('serve the one full copy: manifests and blobs over HTTP')
+    .description('serve the one full copy: by NFS to mount, and over HTTP')
     .option(
       '--data <directory>',
       "the store's data directory (default: CALYX_DATA, or calyx/store in the XDG data directory)",
@@ -37,9 +42,22 @@ export function storeCommand(program: Command): void {
       (name: string, names: string[]) => [...names, name.toLowerCase()],
       [],
     )
+    .option(
+      '--nfs <host:port>',
+      'where to serve NFS versions 3, 4.1 and 4.2',
+      process.env['CALYX_NFS'] ?? DEFAULT_NFS,
+    )
+    .option('--no-nfs', 'do not serve NFS')
+    .option(
+      '--allow <cidr[=models]>',
+      "addresses that may mount, and what they see: 10.0.0.0/24, '10.0.0.7=acme/*' (repeatable; default: this machine alone)",
+      (text: string, rules: readonly AllowRule[]) => [...rules, parseAllowRule(text)],
+      [],
+    )
+    .option('--privileged-ports', 'let only root on the clients mount: source ports below 1024')
     .option('--json', 'print one line of JSON with the URL when it listens')
     .option('--verbose', 'log every step')
-    .action((options: StoreCommandOptions) =>
+    .action((options: StoreCommandOptions, command: Command) =>
       runCommand(
         options,
         async (signal) => {
@@ -49,15 +67,31 @@ export function storeCommand(program: Command): void {
             listen: parseListenAddress(options.listen),
             insecure: options.insecure === true,
             hostNames: options.hostName,
+            nfs:
+              options.nfs === false
+                ? undefined
+                : {
+                    listen: parseListenAddress(options.nfs),
+                    allow: options.allow,
+                    privilegedPorts: options.privilegedPorts === true,
+                  },
+            // Whoever asked for no port in particular may have a kernel's NFS server, or another store, on the usual one.
+            nfsOptional:
+              command.getOptionValueSource('nfs') === 'default' && process.env['CALYX_NFS'] === undefined,
             logger: createLogger('store', options.verbose === true),
           });
-          if (options.json === true) printJson({ event: 'listening', url: store.url, data: dataDirectory });
+          if (options.json === true)
+            printJson({ event: 'listening', url: store.url, nfs: store.nfs ?? null, data: dataDirectory });
           else {
             note(`store listening on ${store.url}, data in ${dataDirectory}`);
             note(`publish a model:   calyx add DIRECTORY --name ORG/NAME --data ${dataDirectory}`);
             note(
               `fetch some blocks: calyx fetch ORG/NAME --blocks 0:4 --into DIRECTORY --store ${store.url}`,
             );
+            if (store.nfsProblem !== undefined)
+              note(
+                `NFS is not served: ${store.nfsProblem.message}; choose a port with --nfs HOST:PORT, or say --no-nfs`,
+              );
           }
           await aborted(signal);
           await store.close();

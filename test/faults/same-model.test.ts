@@ -28,12 +28,12 @@ test('the lock of an add outlives publishing, and keeps others from adding and r
   const lock = await lockModel(layout, MODEL, 'calyx add');
   await stage(layout, FIXTURES.qwen3);
   const busy = `calyx add (process ${process.pid})`;
-  await expectError(() => commandManager(layout, signal).remove(MODEL), 'busy', busy);
+  await expectError(() => commandManager(layout, signal).remove(MODEL, false), 'busy', busy);
   expect(existsSync(join(layout.staging(MODEL), 'manifest.json'))).toBe(true);
   await publishStaged(layout, MODEL);
   await expectError(() => lockModel(layout, MODEL, 'calyx add'), 'busy', busy);
   await lock.release();
-  expect((await commandManager(layout, signal).remove(MODEL)).bytes).toBeGreaterThan(0);
+  expect((await commandManager(layout, signal).remove(MODEL, false)).bytes).toBeGreaterThan(0);
 });
 
 test('what cannot be added leaves nothing, and what is not there cannot be removed', async () => {
@@ -92,5 +92,5 @@ test('an interruption does not wait for the owner', async () => {
     },
   });
   onTestFinished(() => owner.release());
-  await expect(commandManager(layout, controller.signal).remove(MODEL)).rejects.toThrow('enough');
+  await expect(commandManager(layout, controller.signal).remove(MODEL, false)).rejects.toThrow('enough');
 });

@@ -28,7 +28,8 @@ export class RawConnection {
   readonly socket: Socket;
   /** When the other side closed it, or it broke. */
   readonly closed: Promise<void>;
-  #received: Buffer = Buffer.alloc(0);
+  #chunks: Buffer[] = [];
+  #received = 0;
   #waiting: (() => void) | undefined;
 
   private constructor(socket: Socket) {
@@ -37,7 +38,8 @@ export class RawConnection {
     socket.on('error', () => undefined);
     socket.on('close', () => this.#waiting?.());
     socket.on('data', (chunk: Buffer) => {
-      this.#received = Buffer.concat([this.#received, chunk]);
+      this.#chunks.push(chunk);
+      this.#received += chunk.byteLength;
       this.#waiting?.();
     });
   }
@@ -54,14 +56,14 @@ export class RawConnection {
 
   /** The next `length` bytes; fails if the connection ends before. */
   async receive(length: number): Promise<Buffer> {
-    while (this.#received.byteLength < length) {
-      if (this.socket.destroyed)
-        throw new Error(`closed after ${this.#received.byteLength} of ${length} bytes`);
+    while (this.#received < length) {
+      if (this.socket.destroyed) throw new Error(`closed after ${this.#received} of ${length} bytes`);
       await new Promise<void>((resolve) => (this.#waiting = resolve));
     }
-    const taken = this.#received.subarray(0, length);
-    this.#received = this.#received.subarray(length);
-    return taken;
+    const all = Buffer.concat(this.#chunks);
+    this.#chunks = [all.subarray(length)];
+    this.#received -= length;
+    return all.subarray(0, length);
   }
 
   /** The next record of one fragment, with its mark, in hex. */

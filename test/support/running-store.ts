@@ -13,7 +13,7 @@ export interface RunningStore {
 /** Starts a store and waits for the line by which it says that it listens; `port` 0 takes a free one. */
 export async function startStore(
   data: string,
-  options: { readonly listen?: string; readonly args?: readonly string[] } = {},
+  options: { readonly listen?: string; readonly nfs?: string; readonly args?: readonly string[] } = {},
 ): Promise<RunningStore> {
   const listen = options.listen ?? '127.0.0.1:0';
   const running = startCalyx([
@@ -22,6 +22,7 @@ export async function startStore(
     data,
     '--listen',
     listen,
+    ...(options.nfs === undefined ? ['--no-nfs'] : ['--nfs', options.nfs]),
     '--json',
     ...(options.args ?? []),
   ]);

@@ -3,7 +3,7 @@ import { abortReason, type Clock } from '../../src/core/clock.js';
 /** A clock that stands still, and with it all who sleep, until it is moved. For what sleeps again and again in the background. */
 export class StepClock implements Clock {
   #now = 1_000_000;
-  #sleepers: { readonly at: number; wake(): void }[] = [];
+  #sleepers: { readonly at: number; readonly wake: () => void }[] = [];
 
   now(): number {
     return this.#now;
@@ -15,12 +15,17 @@ export class StepClock implements Clock {
         reject(abortReason(signal));
         return;
       }
-      const sleeper = { at: this.#now + ms, wake: resolve };
-      this.#sleepers.push(sleeper);
-      signal?.addEventListener('abort', () => {
+      const onAbort = (): void => {
         this.#sleepers = this.#sleepers.filter((other) => other !== sleeper);
-        reject(abortReason(signal));
-      });
+        if (signal !== undefined) reject(abortReason(signal));
+      };
+      const wake = (): void => {
+        signal?.removeEventListener('abort', onAbort);
+        resolve();
+      };
+      const sleeper = { at: this.#now + ms, wake };
+      this.#sleepers.push(sleeper);
+      signal?.addEventListener('abort', onAbort, { once: true });
     });
   }
 

@@ -118,7 +118,15 @@ export class DemoCluster {
 
   async #startStore(signal: AbortSignal): Promise<URL> {
     const data = join(this.directory, 'store');
-    const store = new Child('the store', ['store', '--data', data, '--listen', '127.0.0.1:0', '--json']);
+    const store = new Child('the store', [
+      'store',
+      '--data',
+      data,
+      '--listen',
+      '127.0.0.1:0',
+      '--no-nfs',
+      '--json',
+    ]);
     this.#track(store);
     const { url } = listeningSchema.parse(await store.event('listening', signal));
     this.storeUrl = new URL(url);

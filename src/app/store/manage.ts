@@ -5,13 +5,15 @@ import { DEFAULT_REF, formatModelName, parseModelName, type ModelName } from '..
 import { DiskCatalog, refSchema } from '../../catalog/catalog-reader.js';
 import { publishStaged, type Published } from '../../catalog/publish.js';
 import { checkRemovable, removeModel, type Removed } from '../../catalog/remove.js';
+import type { RevisionUser } from '../../catalog/revision-usage.js';
+import { formatSeconds } from '../../core/units.js';
 import type { StoreLayout } from '../../catalog/store-layout.js';
 import { acquireOwnership, askOwner, type OwnerRequest } from '../../storage/files/ownership.js';
 import { isCalyxError } from '../../core/errors.js';
 import { systemClock } from '../../core/clock.js';
 import { lockModel } from './model-lock.js';
 
-const inputSchema = z.strictObject({ model: z.string() });
+const inputSchema = z.strictObject({ model: z.string(), force: z.boolean().optional() });
 const publishedSchema = z.object({ ref: refSchema, moved: z.boolean() });
 const removedSchema = z.object({ blobs: z.array(z.string()), bytes: z.number() });
 
@@ -25,42 +27,73 @@ export interface StoreManager {
    * had published it
    */
   publish(model: ModelName, staged?: string): Promise<Published>;
-  remove(model: ModelName): Promise<Removed>;
+  /**
+   * @param force although somebody reads the model
+   * @throws CalyxError `refused` if somebody reads it
+   */
+  remove(model: ModelName, force: boolean): Promise<Removed>;
 }
 
-/**
- * The manager of a process that owns the directory.
- *
- * @param onReplaced told of each blob whose file was replaced or removed
- */
+/** What a running store wants to know, and knows itself, of changes to its catalog. */
+export interface ManagerHooks {
+  /** Told of each blob whose file was replaced or removed. */
+  onReplaced(blob: Digest): Promise<void>;
+  /** Told after the catalog has changed. */
+  onChanged(): void;
+  /** Who uses a model now. */
+  usersOf(model: ModelName): readonly RevisionUser[];
+}
+
+const NO_HOOKS: ManagerHooks = {
+  onReplaced: () => Promise.resolve(),
+  onChanged: () => undefined,
+  usersOf: () => [],
+};
+
+/** The manager of a process that owns the directory. */
 export function ownManager(
   layout: StoreLayout,
   catalog: DiskCatalog,
-  onReplaced: (blob: Digest) => Promise<void> = () => Promise.resolve(),
+  hooks: ManagerHooks = NO_HOOKS,
 ): StoreManager {
   let last: Promise<unknown> = Promise.resolve();
   // One change at a time.
   const inTurn = <T>(change: () => Promise<T>): Promise<T> => {
-    const turn = last.then(change, change);
+    const turn = last.then(change, change).finally(() => hooks.onChanged());
     last = turn.catch(() => undefined);
     return turn;
   };
   return {
-    publish: (model) => inTurn(() => publishStaged(layout, model, onReplaced)),
-    remove: (model) =>
+    publish: (model) => inTurn(() => publishStaged(layout, model, (blob) => hooks.onReplaced(blob))),
+    remove: (model, force) =>
       inTurn(async () => {
+        if (!force) checkUnused(model, hooks.usersOf(model));
         const removed = await removeModel(layout, catalog, model);
-        for (const blob of removed.blobs) await onReplaced(blob);
+        for (const blob of removed.blobs) await hooks.onReplaced(blob);
         return removed;
       }),
   };
 }
 
+function checkUnused(model: ModelName, users: readonly RevisionUser[]): void {
+  const [first] = users;
+  if (first === undefined) return;
+  const since =
+    first.idleMs === undefined
+      ? 'has a file of it open'
+      : `read it ${formatSeconds(first.idleMs / 1000)} ago`;
+  const others = users.length > 1 ? `, and ${users.length - 1} more use it` : '';
+  throw new CalyxError('refused', `${formatModelName(model)} is in use: ${first.by} ${since}${others}`, {
+    hint: 'unmount it there and wait ten minutes, or remove it under its readers with --force',
+  });
+}
+
 /** Answers what commands ask the owner. */
 export function answerManagement(manager: StoreManager, request: OwnerRequest): Promise<unknown> {
-  const model = parseModelName(inputSchema.parse(request.input).model);
+  const { model: name, force } = inputSchema.parse(request.input);
+  const model = parseModelName(name);
   if (request.operation === 'publish') return manager.publish(model);
-  if (request.operation === 'remove') return manager.remove(model);
+  if (request.operation === 'remove') return manager.remove(model, force === true);
   throw new CalyxError(
     'usage',
     `unknown operation '${request.operation}'; the store may run another version of Calyx`,
@@ -74,6 +107,7 @@ export function commandManager(layout: StoreLayout, signal: AbortSignal): StoreM
   const change = async <T>(
     operation: string,
     model: ModelName,
+    input: { readonly force?: boolean },
     schema: z.ZodType<T>,
     here: (manager: StoreManager) => Promise<T>,
   ): Promise<T> => {
@@ -83,7 +117,7 @@ export function commandManager(layout: StoreLayout, signal: AbortSignal): StoreM
       try {
         const answer = await askOwner(
           layout.owners,
-          { operation, input: { model: formatModelName(model) } },
+          { operation, input: { model: formatModelName(model), ...input } },
           { signal },
         );
         if (answer !== undefined) return schema.parse(answer.output);
@@ -105,7 +139,7 @@ export function commandManager(layout: StoreLayout, signal: AbortSignal): StoreM
   return {
     publish: async (model, staged) => {
       try {
-        return await change('publish', model, publishedSchema, (manager) => manager.publish(model));
+        return await change('publish', model, {}, publishedSchema, (manager) => manager.publish(model));
       } catch (error) {
         // An owner that died after it had moved the ref left nothing staged.
         if (staged === undefined || !isCalyxError(error, 'not-found')) throw error;
@@ -114,12 +148,14 @@ export function commandManager(layout: StoreLayout, signal: AbortSignal): StoreM
         return { ref, moved: true };
       }
     },
-    remove: async (model) => {
+    remove: async (model, force) => {
       // First, because the lock makes directories.
       await checkRemovable(layout, new DiskCatalog(layout), model);
       const lock = await lockModel(layout, model, 'calyx remove');
       try {
-        return await change('remove', model, removedSchema, (manager) => manager.remove(model));
+        return await change('remove', model, { force }, removedSchema, (manager) =>
+          manager.remove(model, force),
+        );
       } finally {
         await lock.release();
       }

@@ -1,13 +1,14 @@
 import { resolve } from 'node:path';
 import type { Logger } from 'pino';
-import { Counter, Gauge, Registry } from 'prom-client';
+import { CachedCatalog } from '../../catalog/cached-catalog.js';
 import { DiskCatalog } from '../../catalog/catalog-reader.js';
 import { repairHubRefs } from '../../catalog/publish.js';
+import { RevisionUsage } from '../../catalog/revision-usage.js';
 import { StoreLayout } from '../../catalog/store-layout.js';
-import { catalogTree } from '../../catalog/views.js';
+import { catalogTree } from '../../catalog/tree/catalog-tree.js';
 import { NodeRegistry } from '../../cluster/node-registry.js';
 import { nodeRoutes } from '../../cluster/node-routes.js';
-import { fileError } from '../../core/errors.js';
+import { fileError, isCalyxError, type CalyxError } from '../../core/errors.js';
 import { formatModelName } from '../../core/names.js';
 import { catalogRoutes } from '../../protocols/http/catalog-routes.js';
 import { contentRoutes } from '../../protocols/http/content-routes.js';
@@ -21,6 +22,8 @@ import { CoalesceLayer } from '../../storage/layers/coalesce.js';
 import { MeterLayer } from '../../storage/layers/meter.js';
 import { DirectorySource } from '../../storage/sources/directory-source.js';
 import { answerManagement, ownManager } from './manage.js';
+import { storeMetrics } from './store-metrics.js';
+import { checkNfsConfig, serveNfs, type NfsConfig, type RunningNfs } from './nfs/serve-nfs.js';
 
 /** Configuration of a store. */
 export interface StoreConfig {
@@ -29,18 +32,31 @@ export interface StoreConfig {
   /** Allows addresses that strangers can reach. */
   readonly insecure: boolean;
   readonly hostNames: readonly string[];
+  /** Whether and how it is served by NFS. */
+  readonly nfs: NfsConfig | undefined;
+  /** Goes on without NFS if its port is taken: for a port that nobody has asked for. */
+  readonly nfsOptional?: boolean;
   readonly logger: Logger;
 }
 
 /** A store that serves. */
 export interface RunningStore {
   readonly url: string;
+  /** Where NFS is served. */
+  readonly nfs: ListenAddress | undefined;
+  /** Why NFS is not served although it could be. */
+  readonly nfsProblem: CalyxError | undefined;
   /** Stops listening and gives the directory free. */
   close(): Promise<void>;
 }
 
-/** Buffers for all answers together: as much as the most clients that are let in can hold, see FairShare. */
-const POOL_BYTES = 128 * 1024 * 1024;
+const MIB = 1024 * 1024;
+
+/**
+ * Buffers for all answers together: as much as the most clients of HTTP that are let in can hold (see FairShare), and the replies
+ * that NFS lets be in flight, with room for buffers that are larger than what they hold.
+ */
+const POOL_BYTES = 128 * MIB + 80 * MIB;
 
 /**
  * Starts a store on a data directory.
@@ -49,6 +65,7 @@ const POOL_BYTES = 128 * 1024 * 1024;
  */
 export async function runStore(config: StoreConfig): Promise<RunningStore> {
   checkListenAddress(config.listen.host, config.insecure);
+  if (config.nfs !== undefined) checkNfsConfig(config.nfs);
   const layout = new StoreLayout(resolve(config.dataDirectory));
   const catalog = new DiskCatalog(layout);
   const directory = new DirectorySource(
@@ -57,7 +74,13 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     new BufferPool({ budgetBytes: POOL_BYTES }),
   );
   // The files of blobs stay open: one that was removed would keep its space, one that was repaired would stay damaged.
-  const manager = ownManager(layout, catalog, (blob) => directory.forget(blob));
+  const shown = new CachedCatalog(catalog);
+  const usage = new RevisionUsage();
+  const manager = ownManager(layout, catalog, {
+    onReplaced: (blob) => directory.forget(blob),
+    onChanged: () => shown.invalidate(),
+    usersOf: (model) => usage.usersOf(model),
+  });
   const meter = new MeterLayer(directory);
   const source = new CoalesceLayer(meter);
   const ownership = await acquireOwnership(layout.owners, {
@@ -66,6 +89,7 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
   }).catch((error: unknown) => {
     throw fileError(error, 'cannot use', layout.root);
   });
+  let nfs: RunningNfs | undefined;
   try {
     for (const model of await catalog.models()) {
       try {
@@ -77,12 +101,18 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     }
     const server = createHttpServer({ logger: config.logger, hostNames: config.hostNames });
     const registry = new NodeRegistry();
-    const { metrics, blobBytesSent } = storeMetrics(meter, registry);
+    const nfsReads = new MeterLayer(source);
+    const { metrics, blobBytesSent } = storeMetrics({
+      disk: meter,
+      nfsReads,
+      registry,
+      nfsLoad: () => nfs?.load(),
+    });
     contentRoutes(server, {
       manifestBytes: (digest) => catalog.manifestBytes(digest),
       blobSize: (blob) => catalog.blobSize(blob),
       source,
-      tree: catalogTree(catalog),
+      tree: catalogTree(catalog).root,
       share: new FairShare(),
       onSent: (bytes) => blobBytesSent.inc(bytes),
       onCutOff: (url, error) => config.logger.error({ err: error, url }, 'an answer was cut off'),
@@ -92,13 +122,31 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     healthRoutes(server, metrics);
     server.get('/v1/status', async () => {
       const sent = await blobBytesSent.get();
-      return { blobBytesSent: sent.values[0]?.value ?? 0, nodes: registry.list().length };
+      return {
+        blobBytesSent: sent.values[0]?.value ?? 0,
+        nodes: registry.list().length,
+        nfsConnections: nfs?.load().connections ?? 0,
+      };
     });
     const url = await listen(server, config.listen);
+    let nfsProblem: CalyxError | undefined;
+    try {
+      if (config.nfs !== undefined)
+        nfs = await serveNfs(config.nfs, { catalog: shown, source: nfsReads, usage, logger: config.logger });
+    } catch (error) {
+      if (config.nfsOptional !== true || !isCalyxError(error, 'busy')) {
+        await server.close();
+        throw error;
+      }
+      nfsProblem = error;
+    }
+    const running = nfs;
     return {
       url,
+      nfs: running?.address,
+      nfsProblem,
       close: async () => {
-        await server.close();
+        await Promise.all([server.close(), running?.close()]);
         await source.close();
         await ownership.release();
       },
@@ -107,48 +155,4 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     await ownership.release();
     throw error;
   }
-}
-
-function storeMetrics(
-  meter: MeterLayer,
-  registry: NodeRegistry,
-): { metrics: Registry; blobBytesSent: Counter } {
-  const metrics = new Registry();
-  const registers = [metrics];
-  const blobBytesSent = new Counter({
-    name: 'calyx_store_blob_bytes_sent_total',
-    help: 'Bytes of blobs sent to clients',
-    registers,
-  });
-  const fromMeter = (name: string, help: string, value: () => number): void => {
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(value());
-      },
-    });
-  };
-  fromMeter(
-    'calyx_store_disk_bytes_read',
-    'Bytes of blobs read from the data directory',
-    () => meter.meter.bytes,
-  );
-  fromMeter('calyx_store_disk_reads', 'Reads of the data directory', () => meter.meter.reads);
-  fromMeter(
-    'calyx_store_disk_read_errors',
-    'Reads of the data directory that failed',
-    () => meter.meter.errors,
-  );
-  fromMeter(
-    'calyx_store_disk_read_seconds',
-    'Seconds that reads of the data directory took, added up',
-    () => meter.meter.seconds,
-  );
-  fromMeter('calyx_store_nodes', 'Nodes that are alive', () => registry.list().length);
-  fromMeter('process_resident_memory_bytes', 'Resident memory of the process in bytes', () =>
-    process.memoryUsage.rss(),
-  );
-  return { metrics, blobBytesSent };
 }

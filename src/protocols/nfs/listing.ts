@@ -23,6 +23,11 @@ export async function listingOf(directory: Directory): Promise<readonly ListingE
   return entries;
 }
 
+/** Whether `cookie` may stem from a listing. */
+export function isListingCookie(cookie: bigint): boolean {
+  return cookie >= FIRST_COOKIE && cookie <= COOKIE_MASK;
+}
+
 /** The index of the first entry after `cookie`. */
 export function entriesAfter(entries: readonly ListingEntry[], cookie: bigint): number {
   let low = 0;

@@ -24,7 +24,7 @@ afterEach(async () => {
 async function serve(
   procedures: Readonly<Record<number, RpcProcedure>> = {},
   options: RpcServerOptions = {},
-): Promise<{ server: RpcServer; port: number; open(): Promise<RawConnection> }> {
+): Promise<{ server: RpcServer; port: number; open: () => Promise<RawConnection> }> {
   const version = new Map([
     [0, NULL],
     ...Object.entries(procedures).map(([n, p]) => [Number(n), p] as const),
@@ -275,16 +275,22 @@ it('runs the calls of a connection at once and answers each when it is finished'
   }
 });
 
-it('answers who has closed his sending side', async () => {
-  let finish = (): void => undefined;
-  const later: RpcProcedure = { name: 'LATER', call: () => new Promise((resolve) => (finish = resolve)) };
-  const { open } = await serve({ 1: later });
+it('takes who has closed his sending side for gone, once the replies that are made are sent', async () => {
+  const calls: RpcCall[] = [];
+  const never: RpcProcedure = {
+    name: 'NEVER',
+    call: (_args, _result, rpcCall) => {
+      calls.push(rpcCall);
+      return new Promise(() => undefined);
+    },
+  };
+  const { server, open } = await serve({ 1: never });
   const connection = await open();
   connection.socket.end(Buffer.concat([call(1, { ...NFS3, procedure: 1 }), NULL_CALL]));
   expect(await connection.receiveRecord()).toBe(NULL_REPLY);
-  finish();
-  expect(await connection.receiveRecord()).toBe(record(words(1, 1, 0, 0, 0, 0)).toString('hex'));
   await connection.closed;
+  expect(calls.map(({ signal }) => signal.aborted)).toEqual([true]);
+  expect(server.connections()).toBe(0);
 });
 
 it('hands out replies to calls of ours, and goes on', async () => {

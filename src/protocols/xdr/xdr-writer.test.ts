@@ -74,6 +74,24 @@ describe('rewind', () => {
   });
 });
 
+it('pads bytes of any length, wherever its buffers end', () => {
+  for (const before of [0, 4, 500, 504, 508, 512, 1020]) {
+    for (let length = 0; length < 1100; length += 1) {
+      const writer = new XdrWriter();
+      writer.raw(Buffer.alloc(before, 0x11));
+      writer.fixedOpaque(Buffer.alloc(length, 0x22));
+      writer.uint32(0x33333333);
+      const expected = Buffer.concat([
+        Buffer.alloc(before, 0x11),
+        Buffer.alloc(length, 0x22),
+        Buffer.alloc(-length & 3),
+        Buffer.alloc(4, 0x33),
+      ]);
+      expect(Buffer.concat(writer.finish().buffers).equals(expected), `${before} and ${length}`).toBe(true);
+    }
+  }
+});
+
 it('sets a word later, also after its buffer is full', () => {
   const writer = new XdrWriter();
   const later = writer.laterUint32();

@@ -1,0 +1,88 @@
+import type { Logger } from 'pino';
+import type { CatalogReader } from '../../../catalog/catalog-reader.js';
+import type { FileTree } from '../../../catalog/file-tree.js';
+import { FilteredCatalog } from '../../../catalog/filtered-catalog.js';
+import type { RevisionUsage } from '../../../catalog/revision-usage.js';
+import { catalogTree } from '../../../catalog/tree/catalog-tree.js';
+import { Recent } from '../../../catalog/tree/recent.js';
+import { isCalyxError } from '../../../core/errors.js';
+import type { ExportStatistics, NfsExports } from '../../../protocols/nfs/exports.js';
+import type { RpcPeer } from '../../../protocols/rpc/rpc-program.js';
+import type { ByteSource } from '../../../storage/byte-source.js';
+import { visibleTo, type AllowRule } from './nfs-access.js';
+
+/** What an export is made of. */
+export interface ExportParts {
+  /** Should keep its answers for a moment: it is asked for every name and handle. */
+  readonly catalog: CatalogReader;
+  readonly source: ByteSource;
+  readonly usage: RevisionUsage;
+  readonly allow: readonly AllowRule[];
+  /** Only source ports below 1024, which on the clients only root can use. */
+  readonly privilegedPorts: boolean;
+  readonly logger: Logger;
+}
+
+/** Addresses whose tree is remembered. */
+const KEPT_ADDRESSES = 4096;
+const FIRST_UNPRIVILEGED_PORT = 1024;
+
+/** The export of a catalog: for each address the models that its rules show. */
+export function nfsExports(parts: ExportParts): NfsExports {
+  const trees = new Map<string, FileTree>();
+  const byAddress = new Recent<string, { readonly tree: FileTree | undefined }>(KEPT_ADDRESSES);
+  const treeOf = (address: string): FileTree | undefined => {
+    const visible = visibleTo(address, parts.allow);
+    if (visible === undefined) {
+      parts.logger.warn({ address }, 'an address that no --allow names wanted to mount');
+      return undefined;
+    }
+    const { key } = visible;
+    const tree =
+      trees.get(key) ?? catalogTree(new FilteredCatalog(parts.catalog, (model) => visible.models(model)));
+    trees.set(key, tree);
+    return tree;
+  };
+  return {
+    source: parts.source,
+    treeFor: ({ address, port }: RpcPeer) => {
+      if (parts.privilegedPorts && port >= FIRST_UNPRIVILEGED_PORT) return undefined;
+      let known = byAddress.get(address);
+      if (known === undefined) {
+        known = { tree: treeOf(address) };
+        byAddress.set(address, known);
+      }
+      return known.tree;
+    },
+    usage: {
+      read: (file, peer) => parts.usage.read(file, peer.address),
+      open: (file, peer) => parts.usage.open(file, peer.address),
+    },
+    statistics: () => statisticsOf(parts.catalog),
+    onError: (what, peer, error) => {
+      if (!isCalyxError(error, 'aborted'))
+        parts.logger.error({ err: error, what, client: peer.address }, 'an NFS client got an error');
+    },
+  };
+}
+
+/** All that is published: what each current revision takes. */
+async function statisticsOf(catalog: CatalogReader): Promise<ExportStatistics> {
+  let bytes = 0;
+  let files = 0;
+  for (const model of await catalog.models()) {
+    const sizes = new Map<string, number>();
+    for (const revision of await catalog.revisions(model)) {
+      const found = await catalog.resolve({ model, revision }).catch(ifGone);
+      for (const file of found?.manifest.files ?? []) sizes.set(file.blob, file.size);
+    }
+    files += sizes.size;
+    for (const size of sizes.values()) bytes += size;
+  }
+  return { bytes, files };
+}
+
+/** A revision that was just removed, or is damaged, does not count. */
+function ifGone(error: unknown): undefined {
+  if (!isCalyxError(error, 'not-found', 'corrupt')) throw error;
+}

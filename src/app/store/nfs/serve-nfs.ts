@@ -1,0 +1,84 @@
+import { isIP } from 'node:net';
+import { CalyxError } from '../../../core/errors.js';
+import { isLoopback } from '../../../protocols/http/guard.js';
+import type { ListenAddress } from '../../../protocols/http/create-server.js';
+import { mountProgram } from '../../../protocols/nfs3/mount/mount-program.js';
+import { nfs3Version } from '../../../protocols/nfs3/nfs3-program.js';
+import { nfs4Server } from '../../../protocols/nfs4/program.js';
+import { createRpcServer, type RpcServerLoad } from '../../../protocols/rpc/create-rpc-server.js';
+import type { RpcProgram } from '../../../protocols/rpc/rpc-program.js';
+import { LOOPBACK_RULES, type AllowRule } from './nfs-access.js';
+import { nfsExports, type ExportParts } from './nfs-exports.js';
+
+/** How a store serves NFS. */
+export interface NfsConfig {
+  readonly listen: ListenAddress;
+  /** Who may mount what; empty: this machine alone. */
+  readonly allow: readonly AllowRule[];
+  readonly privilegedPorts: boolean;
+}
+
+/** How often leases that are over are looked for. */
+const EXPIRY_MS = 10_000;
+
+/** An NFS server that runs. */
+export interface RunningNfs {
+  /** With the port that was chosen. */
+  readonly address: ListenAddress;
+  load(): RpcServerLoad;
+  close(): Promise<void>;
+}
+
+/**
+ * Refuses to listen where strangers could mount.
+ *
+ * @throws CalyxError `refused` for an address beyond loopback if no rule says who may mount
+ */
+export function checkNfsConfig({ listen, allow }: NfsConfig): void {
+  if (isLoopback(listen.host) || allow.length > 0) return;
+  const example = isIP(listen.host) === 4 && listen.host !== '0.0.0.0' ? `${listen.host}/24` : '10.0.0.0/24';
+  throw new CalyxError(
+    'refused',
+    `serving NFS on ${listen.host} without --allow would let every machine that reaches it read the models`,
+    {
+      hint: `NFS knows clients by their addresses only: say which may mount, e.g. --allow ${example}, or --allow '${example}=ORG/*'`,
+    },
+  );
+}
+
+/** Serves a catalog by NFS versions 3, 4.1 and 4.2, with MOUNT, all on one port. Throws CalyxError `busy`, `usage`. */
+export async function serveNfs(
+  config: NfsConfig,
+  parts: Omit<ExportParts, 'allow' | 'privilegedPorts'>,
+): Promise<RunningNfs> {
+  const exports = nfsExports({
+    ...parts,
+    allow: config.allow.length > 0 ? config.allow : LOOPBACK_RULES,
+    privilegedPorts: config.privilegedPorts,
+  });
+  const { version: version4, state } = nfs4Server(exports);
+  const nfs: RpcProgram = {
+    name: 'NFS',
+    program: 100_003,
+    versions: new Map([
+      [3, nfs3Version(exports)],
+      [4, version4],
+    ]),
+  };
+  const server = createRpcServer([nfs, mountProgram(exports)], {
+    admit: (peer) => exports.treeFor(peer) !== undefined,
+    onError: (what, peer, error) =>
+      parts.logger.debug({ err: error, what, client: peer?.address }, 'an NFS client was dropped'),
+  });
+  const address = await server.listen(config.listen);
+  // So that the files of a client that is gone do not count as open.
+  const expiry = setInterval(() => state.expireLeases(), EXPIRY_MS).unref();
+  return {
+    address,
+    load: () => server.load(),
+    close: () => {
+      clearInterval(expiry);
+      return server.close();
+    },
+  };
+}

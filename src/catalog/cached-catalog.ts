@@ -1,0 +1,79 @@
+import { systemClock, type Clock } from '../core/clock.js';
+import { formatModelName, type ModelName, type ModelSpec } from '../core/names.js';
+import type { CatalogReader, Ref, ResolvedRevision } from './catalog-reader.js';
+import { Recent } from './tree/recent.js';
+
+/** Options of {@link CachedCatalog}. */
+export interface CachedCatalogOptions {
+  /** For how long an answer counts. @default 500 */
+  readonly freshMs?: number;
+  /** @default the machine's */
+  readonly clock?: Clock;
+}
+
+const DEFAULTS = { freshMs: 500, clock: systemClock } as const;
+
+/** Answers kept: about that many models or revisions can be in use at the same moment without being read again. */
+const KEPT_ANSWERS = 4096;
+/** Revisions kept; each holds its manifest in memory. */
+const KEPT_REVISIONS = 16;
+
+interface Answer<T> {
+  readonly value: Promise<T>;
+  readonly at: number;
+}
+
+/**
+ * A layer over a catalog that asks it for the same thing at most once in a moment: protocols such as NFS ask for every name and
+ * every handle. What the process itself changes must be told by {@link invalidate}; what others change shows after `freshMs`.
+ */
+export class CachedCatalog implements CatalogReader {
+  readonly #inner: CatalogReader;
+  readonly #freshMs: number;
+  readonly #clock: Clock;
+  readonly #lists = new Recent<string, Answer<unknown>>(KEPT_ANSWERS);
+  readonly #revisions = new Recent<string, Answer<unknown>>(KEPT_REVISIONS);
+
+  constructor(inner: CatalogReader, options: CachedCatalogOptions = {}) {
+    this.#inner = inner;
+    this.#freshMs = options.freshMs ?? DEFAULTS.freshMs;
+    this.#clock = options.clock ?? DEFAULTS.clock;
+  }
+
+  models(): Promise<ModelName[]> {
+    return this.#once(this.#lists, 'models', () => this.#inner.models());
+  }
+
+  refs(model: ModelName): Promise<Map<string, Ref>> {
+    return this.#once(this.#lists, `refs ${formatModelName(model)}`, () => this.#inner.refs(model));
+  }
+
+  revisions(model: ModelName): Promise<string[]> {
+    return this.#once(this.#lists, `revisions ${formatModelName(model)}`, () => this.#inner.revisions(model));
+  }
+
+  resolve(spec: ModelSpec): Promise<ResolvedRevision> {
+    const key = `${formatModelName(spec.model)}@${spec.revision}`;
+    return this.#once(this.#revisions, key, () => this.#inner.resolve(spec));
+  }
+
+  /** Forgets every answer: the catalog has changed. */
+  invalidate(): void {
+    this.#lists.clear();
+    this.#revisions.clear();
+  }
+
+  #once<T>(answers: Recent<string, Answer<unknown>>, key: string, ask: () => Promise<T>): Promise<T> {
+    const kept = answers.get(key);
+    const now = this.#clock.now();
+    if (kept !== undefined && now - kept.at < this.#freshMs) return kept.value as Promise<T>;
+    const value = ask();
+    const answer = { value, at: now };
+    answers.set(key, answer);
+    // A failure is not kept: the next question asks again.
+    value.catch(() => {
+      if (answers.get(key) === answer) answers.delete(key);
+    });
+    return value;
+  }
+}

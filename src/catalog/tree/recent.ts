@@ -1,0 +1,45 @@
+/** Keeps what was used last, up to a total weight; at least the last one. */
+export class Recent<K, V> {
+  readonly #entries = new Map<K, { readonly value: V; readonly weight: number }>();
+  readonly #capacity: number;
+  #weight = 0;
+
+  /** @param capacity what the weights of all that is kept may add up to */
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+  }
+
+  /** The value of `key`, if it is kept; it counts as used. */
+  get(key: K): V | undefined {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return undefined;
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
+    return entry.value;
+  }
+
+  set(key: K, value: V, weight = 1): void {
+    this.delete(key);
+    this.#entries.set(key, { value, weight });
+    this.#weight += weight;
+    for (const oldest of this.#entries.keys()) {
+      if (this.#weight <= this.#capacity || oldest === key) break;
+      this.delete(oldest);
+    }
+  }
+
+  delete(key: K): void {
+    this.#weight -= this.#entries.get(key)?.weight ?? 0;
+    this.#entries.delete(key);
+  }
+
+  /** All that is kept, the one used last at the end. */
+  *values(): IterableIterator<V> {
+    for (const { value } of this.#entries.values()) yield value;
+  }
+
+  clear(): void {
+    this.#entries.clear();
+    this.#weight = 0;
+  }
+}

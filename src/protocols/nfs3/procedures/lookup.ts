@@ -1,0 +1,25 @@
+import { struct } from '../../xdr/codec.js';
+import { entryOf, handle3 } from '../arguments3.js';
+import { postOpAttributes } from '../attributes3.js';
+import { asDirectory, entryName, entryNamed } from '../entries.js';
+import { attributesIfAny, nodeProcedure } from '../node-procedure.js';
+import { NFS3, Nfs3Error } from '../status.js';
+
+/** LOOKUP (RFC 1813, section 3.3.3). */
+export const lookup = nodeProcedure({
+  name: 'LOOKUP',
+  args: struct({ what: entryOf }),
+  handle: ({ what }) => what.directory,
+  ok: struct({ object: handle3, attributes: postOpAttributes, directoryAttributes: postOpAttributes }),
+  failed: struct({ directoryAttributes: postOpAttributes }),
+  run: async ({ what }, node) => {
+    const directory = asDirectory(node);
+    const name = entryName(what.name);
+    // Read before the lookup: with attributes older than the answer, a client asks again rather than keep what is no longer true.
+    const directoryAttributes = await attributesIfAny(directory);
+    const found = await entryNamed(directory, name);
+    if (found === undefined) throw new Nfs3Error(NFS3.NOENT);
+    return { object: found.handle, attributes: await attributesIfAny(found), directoryAttributes };
+  },
+  failure: (directoryAttributes) => ({ directoryAttributes }),
+});

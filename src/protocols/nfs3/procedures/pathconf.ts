@@ -1,0 +1,31 @@
+import { bool, struct, uint32 } from '../../xdr/codec.js';
+import { handle3, MAX_NAME_BYTES } from '../arguments3.js';
+import { postOpAttributes } from '../attributes3.js';
+import { attributesIfAny, nodeProcedure } from '../node-procedure.js';
+
+/** PATHCONF (RFC 1813, section 3.3.20). */
+export const pathconf = nodeProcedure({
+  name: 'PATHCONF',
+  args: struct({ object: handle3 }),
+  handle: ({ object }) => object,
+  ok: struct({
+    attributes: postOpAttributes,
+    maxLinks: uint32,
+    maxNameBytes: uint32,
+    refusesLongNames: bool,
+    chownRestricted: bool,
+    caseInsensitive: bool,
+    casePreserving: bool,
+  }),
+  failed: struct({ attributes: postOpAttributes }),
+  run: async (_, node) => ({
+    attributes: await attributesIfAny(node),
+    maxLinks: 1,
+    maxNameBytes: MAX_NAME_BYTES,
+    refusesLongNames: true,
+    chownRestricted: true,
+    caseInsensitive: false,
+    casePreserving: true,
+  }),
+  failure: (attributes) => ({ attributes }),
+});

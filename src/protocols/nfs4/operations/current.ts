@@ -1,0 +1,50 @@
+import type { Directory, FileNode, TreeNode } from '../../../catalog/file-tree.js';
+import type { Compound } from '../operation.js';
+import { NFS4, Nfs4Error } from '../status.js';
+import type { StateId } from '../state-id.js';
+
+const OTHER_BYTES = 12;
+/** The sequence that, with zeros after it, stands for the current stateid (RFC 8881, section 8.2.3). */
+const CURRENT_SEQUENCE = 1;
+const ANONYMOUS: StateId = { sequence: 0, other: new Uint8Array(OTHER_BYTES) };
+
+/** The current filehandle. Throws Nfs4Error `NOFILEHANDLE`. */
+export function currentNode({ current }: Compound): TreeNode {
+  if (current === undefined) throw new Nfs4Error(NFS4.NOFILEHANDLE);
+  return current;
+}
+
+/** The current filehandle, of a directory. Throws Nfs4Error `NOFILEHANDLE`, `NOTDIR`. */
+export function currentDirectory(compound: Compound): Directory {
+  const node = currentNode(compound);
+  if (node.kind !== 'directory') throw new Nfs4Error(NFS4.NOTDIR);
+  return node;
+}
+
+/** The current filehandle, of a file. Throws Nfs4Error `NOFILEHANDLE`, `ISDIR`. */
+export function currentFile(compound: Compound): FileNode {
+  const node = currentNode(compound);
+  if (node.kind !== 'file') throw new Nfs4Error(NFS4.ISDIR);
+  return node;
+}
+
+/** Sets the current filehandle; with it goes the anonymous stateid, as no state was given (RFC 8881, section 16.2.3.1.2). */
+export function setCurrent(compound: Compound, node: TreeNode): void {
+  compound.current = node;
+  compound.currentStateId = ANONYMOUS;
+}
+
+/** Takes the current filehandle away, as SECINFO does (RFC 8881, section 2.6.3.1.1.8). */
+export function consumeCurrent(compound: Compound): void {
+  compound.current = undefined;
+  compound.currentStateId = undefined;
+}
+
+/** Checks a stateid that came with an operation that reads. Throws Nfs4Error as `OpenFiles.checkRead` does. */
+export function checkReadState(id: StateId, file: FileNode, compound: Compound): void {
+  if (compound.client === undefined) throw new Nfs4Error(NFS4.OP_NOT_IN_SESSION);
+  const isCurrent = id.sequence === CURRENT_SEQUENCE && id.other.every((byte) => byte === 0);
+  const meant = isCurrent ? compound.currentStateId : id;
+  if (meant === undefined) throw new Nfs4Error(NFS4.BAD_STATEID);
+  compound.client.opens.checkRead(meant, file);
+}
