@@ -53,12 +53,14 @@ const MANY_CONNECTIONS = 8;
 const READ_AHEAD_KB = [128, 1024, 4096, 16_384] as const;
 /** So that what a stream reaches is not bounded by it. */
 const STREAM_READ_AHEAD_KB = 16_384;
-/** Mounting, starting a process and unmounting. */
-const OVERHEAD_MS = 300;
+/** For reading alone, in a round. */
 const MIN_ROUND_MS = 150;
 const MAX_ROUND_MS = 5_000;
-/** A round reads what the first one read; a much slower way is cut off. */
+const FIRST_ROUND_MS = 1_000;
+/** A round reads what the first one could in its time; a much slower way is cut off. */
 const SLOWER = 4;
+/** Less is read before a connection has come to its speed. */
+const MIN_ROUND_BYTES = 64 * 2 ** 20;
 
 /** Measures by mounting: versions and connections in turns, then read-ahead with the best of them. */
 export async function measureMounts(options: MountRounds): Promise<MountFindings> {
@@ -77,11 +79,10 @@ export async function measureMounts(options: MountRounds): Promise<MountFindings
   );
   if (survey.largest === undefined || streams.length === 0)
     return { results: [], failed: [], readAheadKb: undefined, notes: [] };
-  const runs = (streams.length + READ_AHEAD_KB.length) * rounds + 1;
-  const roundMs = Math.min(MAX_ROUND_MS, Math.max(MIN_ROUND_MS, totalMs / runs - OVERHEAD_MS));
-  const session = new MountSession(options, roundMs);
+  const runs = (streams.length + READ_AHEAD_KB.length) * rounds;
+  const session = new MountSession(options);
   try {
-    await session.warmUp(streams);
+    await session.warmUp(streams, totalMs / (runs + 1));
     await session.inTurns(streams);
     const chosen = chooseVersion(session.results(), versions);
     if (chosen !== undefined && session.results().length > 0) {
@@ -118,24 +119,31 @@ class MountSession {
   readonly failed: FailedVersion[] = [];
   foundReadAheadKb: number | undefined;
   readonly #options: MountRounds;
-  readonly #roundMs: number;
+  #roundMs = FIRST_ROUND_MS;
   readonly #runner = new RoundRunner();
   readonly #measured = new Map<Trial, { rounds: number[]; attributeRounds: number[] }>();
-  /** What each round reads, from the start of the file. */
+  /** How much each round reads, from the start of the file. */
   #bytes: number;
 
-  constructor(options: MountRounds, roundMs: number) {
+  constructor(options: MountRounds) {
     this.#options = options;
-    this.#roundMs = roundMs;
     this.#bytes = options.survey.largest?.node.size ?? 0;
   }
 
-  /** Brings the bytes into the store's memory, so that all rounds find them there, and finds how many a round can read. */
-  async warmUp(trials: readonly Trial[]): Promise<void> {
+  /**
+   * Brings the bytes into the store's memory, so that all rounds find them there, and finds how many a round can read that takes
+   * `wholeMs` with all that is around the reading.
+   */
+  async warmUp(trials: readonly Trial[], wholeMs: number): Promise<void> {
     for (const trial of trials) {
-      const result = await this.#try(trial, this.#roundMs);
+      const start = performance.now();
+      const result = await this.#try(trial, FIRST_ROUND_MS);
       if (result === undefined) continue;
-      this.#bytes = Math.max(1, result.bytes);
+      const around = performance.now() - start - result.seconds * 1000;
+      this.#roundMs = Math.min(MAX_ROUND_MS, Math.max(MIN_ROUND_MS, wholeMs - around));
+      const readable = (result.bytes / result.seconds) * (this.#roundMs / 1000);
+      // What the first round did not read may not be in the store's memory.
+      this.#bytes = Math.ceil(Math.min(result.bytes, Math.max(MIN_ROUND_BYTES, readable)));
       this.foundReadAheadKb = result.foundReadAheadKb;
       return;
     }

@@ -114,7 +114,8 @@ describe('the advised version', () => {
     const advice = advise([stream('3', [900], 4, 'protocol'), stream('4.1', [1200], 4, 'protocol')], {
       client: { ...CLIENT, modules, mayMount: false },
     });
-    expect(advice?.version.version).toBe('4.1');
+    // Measured as 4.1, whose reads are those of 4.2.
+    expect(advice?.version.version).toBe('4.2');
     expect(advice?.warnings.join('\n')).toContain('has no NFS client');
   });
 

@@ -34,7 +34,7 @@ export function chooseVersion(
   results: readonly Measurement[],
   possible: readonly NfsVersion[],
 ): VersionChoice | undefined {
-  const speeds = versionSpeeds(results);
+  const speeds = withTwin(versionSpeeds(results), possible);
   const fastest = speeds[0];
   if (fastest === undefined) {
     const version = NFS_VERSIONS.find((each) => possible.includes(each));
@@ -54,6 +54,15 @@ export function chooseVersion(
   if (equals.length === 1) return { version, why: `measured as fastest (${figures})`, speeds };
   const within = `as fast as the fastest within ${NOISE * 100} % (${figures})`;
   return { version, why: `${within}, and the newest of these: ${WHY_NEWER}`, speeds };
+}
+
+/** Without a mount a READ of 4.2 is the very request of 4.1: what one reaches the other does. */
+function withTwin(speeds: readonly VersionSpeed[], possible: readonly NfsVersion[]): VersionSpeed[] {
+  const measured = speeds.find(({ version, by }) => version === '4.1' && by === 'protocol');
+  if (measured === undefined || !possible.includes('4.2')) return [...speeds];
+  return speeds.flatMap((each) =>
+    each === measured ? [{ ...each, version: '4.2' as const }, each] : [each],
+  );
 }
 
 /** The best of each version in streaming reads, fastest first. */

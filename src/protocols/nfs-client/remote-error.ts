@@ -14,12 +14,15 @@ const NAMES: ReadonlyMap<number, readonly [name: string, code: ErrorCode]> = new
   [10_021, ['minor version not supported', 'unsupported']],
 ]);
 
+const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
+  refused:
+    'let the store allow this address (calyx store --nfs ... --allow CIDR), and with --privileged-ports be root',
+  'not-found': 'check the path: the store shows /models, /hub and /slices',
+};
+
 /** The failure that a server told by a status. */
 export function remoteError(status: number, doing: string): CalyxError {
   const [name, code] = NAMES.get(status) ?? [`status ${status}`, 'unavailable'];
-  return new CalyxError(
-    code,
-    `${doing}: ${name}`,
-    code === 'refused' ? { hint: 'ask for this address to be allowed (calyx store --nfs --allow)' } : {},
-  );
+  const hint = HINTS[code];
+  return new CalyxError(code, `${doing}: ${name}`, hint === undefined ? {} : { hint });
 }
