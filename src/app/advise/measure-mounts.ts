@@ -105,7 +105,7 @@ export async function measureMounts(options: MountRounds): Promise<MountFindings
       notes: otherMounts(link.address),
     };
   } finally {
-    session.close();
+    await session.close();
   }
 }
 
@@ -172,8 +172,8 @@ class MountSession {
       .map(([trial, kept]) => ({ trial, ...kept }));
   }
 
-  close(): void {
-    this.#runner.close();
+  close(): Promise<void> {
+    return this.#runner.close();
   }
 
   /** One round; a version that fails is not tried again. */

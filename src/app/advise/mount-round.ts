@@ -1,6 +1,7 @@
 /**
- * The program of one round: mounts, reads, unmounts, prints what it found as one line of JSON. A process of its own, because reading from
- * a server that went away can only be ended by a signal; and mostly in a mount namespace of its own, so that its mount ends with it.
+ * The program of rounds: for each job that it is sent it mounts, reads, unmounts, and sends what it found. A process of its own,
+ * because reading from a server that went away can only be ended by a signal; and mostly in a mount namespace of its own, so
+ * that its mounts end with it.
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -14,30 +15,26 @@ const SMALL_BYTES = 128 * 2 ** 10;
 const FIRST_BYTES = 2 ** 20;
 const ATTRIBUTES_MS = 300;
 
-// Whoever started us is gone: nobody would end us.
+// Whoever started us is gone or has no more jobs. Nothing is mounted between jobs, and during one we die with our namespace.
 process.once('disconnect', () => {
   process.kill(-process.pid, 'SIGKILL');
 });
+process.on('message', (job: RoundJob) => {
+  void round(job).then(
+    (result) => process.send?.(result),
+    (error: unknown) => process.send?.({ error: error instanceof Error ? error.message : String(error) }),
+  );
+});
 
-const job = JSON.parse(process.argv[2] ?? '') as RoundJob;
-try {
+async function round(job: RoundJob): Promise<RoundResult> {
   const mountArguments = [...(job.helper ? [] : ['-i']), '-t', 'nfs', '-o', job.options];
   await run('mount', [...mountArguments, job.source, job.directory]);
-  let result: RoundResult;
   try {
-    result = measure(job);
+    return measure(job);
   } finally {
     await run('umount', ['-i', job.directory]).catch(() => run('umount', ['-l', '-i', job.directory]));
   }
-  process.stdout.write(`${JSON.stringify(result)}\n`);
-} catch (error) {
-  process.stdout.write(
-    `${JSON.stringify({ error: error instanceof Error ? error.message : String(error) })}\n`,
-  );
 }
-// By us, which is no reason to end at once.
-process.removeAllListeners('disconnect');
-if (process.connected) process.disconnect();
 
 function measure({ directory, file, reads, readAheadKb, attributes, bytes, ms }: RoundJob): RoundResult {
   const knob = `/sys/class/bdi/${deviceOf(directory)}/read_ahead_kb`;

@@ -12,10 +12,13 @@ const PROGRAM = fileURLToPath(new URL('./mount-round.js', import.meta.url));
 const MOUNT_MS = 15_000;
 const UMOUNT_MS = 5_000;
 
+type Answer = RoundResult | { readonly error: string };
+
 /** Runs rounds, one after the other, on one mount point that only we can enter. */
 export class RoundRunner {
   readonly #directory: string;
   readonly #isolated: boolean;
+  #process: ChildProcess | undefined;
 
   constructor() {
     this.#directory = mkdtempSync(join(tmpdir(), 'calyx-advise-'));
@@ -30,30 +33,52 @@ export class RoundRunner {
    */
   async run(job: Omit<RoundJob, 'directory'>, signal: AbortSignal): Promise<RoundResult> {
     signal.throwIfAborted();
-    const whole: RoundJob = { ...job, directory: this.#directory };
-    const command = [process.execPath, PROGRAM, JSON.stringify(whole)];
-    const [file = '', ...args] = this.#isolated
-      ? ['unshare', '--mount', '--propagation', 'private', ...command]
-      : command;
-    // A group of its own, so that mount and mount.nfs end with it.
-    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit', 'ipc'], detached: true });
+    this.#process ??= this.#start();
+    let answer: Answer;
     try {
-      const said = await output(child, MOUNT_MS + 2 * job.ms + UMOUNT_MS, signal);
-      const answer = JSON.parse(said) as RoundResult | { readonly error: string };
-      if ('error' in answer) throw new CalyxError('unavailable', answer.error);
-      return answer;
-    } finally {
-      await this.#unmount();
+      const whole: RoundJob = { ...job, directory: this.#directory };
+      answer = await answerOf(this.#process, whole, MOUNT_MS + 2 * job.ms + UMOUNT_MS, signal);
+    } catch (error) {
+      await this.#end();
+      throw error;
     }
+    if ('error' in answer) throw new CalyxError('unavailable', answer.error);
+    return answer;
   }
 
-  /** Removes the mount point. */
-  close(): void {
+  /** Ends the process and removes the mount point. */
+  async close(): Promise<void> {
+    await this.#end();
     try {
       rmdirSync(this.#directory);
     } catch {
-      // Not empty: something is still mounted there, which was told.
+      // Something is still mounted there: umount has said why.
     }
+  }
+
+  #start(): ChildProcess {
+    const command = [process.execPath, PROGRAM];
+    const [file = '', ...args] = this.#isolated
+      ? ['unshare', '--mount', '--propagation', 'private', ...command]
+      : command;
+    // A group of its own, so that mount and mount.nfs end with it, and Ctrl-C reaches us alone.
+    return spawn(file, args, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], detached: true });
+  }
+
+  async #end(): Promise<void> {
+    const child = this.#process;
+    this.#process = undefined;
+    if (child === undefined) return;
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+      const ended = new Promise((resolve) => child.once('exit', resolve));
+      try {
+        process.kill(-child.pid, 'SIGKILL');
+        await ended;
+      } catch {
+        // It has ended already.
+      }
+    }
+    await this.#unmount();
   }
 
   /** For a round that was killed before it could unmount, where no namespace did it. */
@@ -68,36 +93,31 @@ export class RoundRunner {
   }
 }
 
-/** What a process prints until it ends; it is killed with its group at the deadline and when the signal fires. */
-function output(child: ChildProcess, ms: number, signal: AbortSignal): Promise<string> {
+/** What a process answers to a job; rejects at the deadline, when the signal fires, and when the process ends. */
+function answerOf(child: ChildProcess, job: RoundJob, ms: number, signal: AbortSignal): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    let text = '';
-    let ended: Error | undefined;
-    const kill = (error: Error): void => {
-      ended ??= error;
-      try {
-        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-      } catch {
-        // It has ended already.
-      }
+    const settle = (finish: () => void): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+      child.off('message', onMessage).off('error', onError).off('exit', onExit);
+      finish();
     };
-    const onAbort = (): void => kill(abortReason(signal));
+    const onMessage = (answer: unknown): void => settle(() => resolve(answer as Answer));
+    const onError = (error: Error): void => settle(() => reject(error));
+    const onExit = (): void =>
+      settle(() => reject(new CalyxError('unavailable', 'the process that mounts ended without a word')));
+    const onAbort = (): void => settle(() => reject(abortReason(signal)));
     const timer = setTimeout(() => {
-      kill(
-        new CalyxError('timeout', `mounting and reading took longer than ${ms / 1000} s`, {
-          hint: 'check that no firewall is between, and that the port is that of calyx store --nfs',
-        }),
+      settle(() =>
+        reject(
+          new CalyxError('timeout', `mounting and reading took longer than ${ms / 1000} s`, {
+            hint: 'check that no firewall is between, and that the port is that of calyx store --nfs',
+          }),
+        ),
       );
     }, ms);
     signal.addEventListener('abort', onAbort, { once: true });
-    child.stdout?.setEncoding('utf8').on('data', (piece: string) => (text += piece));
-    child.once('error', (error) => (ended ??= error));
-    child.once('close', () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
-      if (ended !== undefined) reject(ended);
-      else if (text === '') reject(new CalyxError('unavailable', 'the round ended without a word'));
-      else resolve(text);
-    });
+    child.on('message', onMessage).on('error', onError).on('exit', onExit);
+    child.send(job);
   });
 }
