@@ -20,8 +20,8 @@ import { WatchedReaders } from '../support/guest/watched-readers.js';
 import { MODELS, writeRandomModel } from '../support/models.js';
 
 const MIB = 1024 * 1024;
-/** Three blocks, the embeddings and the head, of which a block is two matrices: 1 GiB in one file. */
-const MATRIX_BYTES = 128 * MIB;
+/** Seven blocks of two matrices, the embeddings and the head: 1 GiB in one file. */
+const MATRIX_BYTES = 64 * MIB;
 const SHARD = 'model-00001-of-00001.safetensors';
 
 const root = suiteMemoryDirectory(2048 * MIB);
@@ -36,7 +36,7 @@ describe.skipIf(guestUnavailable() !== undefined)('readers of a store that fails
   let part: string;
 
   beforeAll(async () => {
-    await writeRandomModel(source, { blocks: 3, matrixBytes: MATRIX_BYTES, shards: 1, seed: 3 });
+    await writeRandomModel(source, { blocks: 7, matrixBytes: MATRIX_BYTES, shards: 1, seed: 3 });
     const big = (data: string) => calyxJson('add', source, '--name', 'acme/big', '--data', data, '--link');
     const small = async (data: string) => {
       for (const { path, name } of MODELS.slice(1, 3))
@@ -62,11 +62,11 @@ describe.skipIf(guestUnavailable() !== undefined)('readers of a store that fails
   };
 
   it('read 1 GiB while it is killed and comes back, hangs, and is replaced by another replica', async () => {
-    const paths = NFS_VERSIONS.map((version) => `${mountPoint(version)}/models/acme/big/${SHARD}`);
-    const readers = new WatchedReaders(
-      guest,
-      paths.map((path) => ({ path, way: 'read' })),
-    );
+    const files = NFS_VERSIONS.map((version) => ({
+      path: `${mountPoint(version)}/models/acme/big/${SHARD}`,
+      way: 'read' as const,
+    }));
+    const readers = new WatchedReaders(guest, files);
     await readers.advance(64);
     await replaceBy(first);
     await readers.advance(64);
@@ -76,27 +76,28 @@ describe.skipIf(guestUnavailable() !== undefined)('readers of a store that fails
     await readers.advance(64);
     await replaceBy(second);
     await readers.advance(64);
-    expect(await readers.results()).toEqual(await each(paths, join(source, SHARD)));
+    expect(await readers.results()).toEqual(await each(files, join(source, SHARD)));
   }, 120_000);
 
   it('read a part of a slice past the page cache and as a mapped file through the same', async () => {
     const path = 'slices/acme/big/1-2/block-00001.safetensors';
-    const readers = NFS_VERSIONS.flatMap((version) =>
-      ['direct', 'mmap'].map((way) => ({ path: `${mountPoint(version)}/${path}`, way })),
+    const files = NFS_VERSIONS.flatMap((version) =>
+      (['direct', 'mmap'] as const).map((way) => ({ path: `${mountPoint(version)}/${path}`, way })),
     );
-    const reading = new WatchedReaders(guest, readers);
-    await reading.advance(32);
+    const readers = new WatchedReaders(guest, files);
+    await readers.advance(8);
     await replaceBy(first);
-    await reading.advance(32);
+    await readers.advance(8);
     await replaceBy(second);
-    await reading.advance(32);
-    expect(await reading.results()).toEqual(await each(readers, part));
+    await readers.advance(8);
+    expect(await readers.results()).toEqual(await each(files, part));
   }, 120_000);
 });
 
-async function each(readers: readonly unknown[], path: string): Promise<unknown[]> {
+/** For each of the files, what is in the one at `path`. */
+async function each(files: readonly unknown[], path: string): Promise<unknown[]> {
   const hash = createHash('sha256');
   await pipeline(createReadStream(path, { highWaterMark: MIB }), hash);
   const expected = { bytes: statSync(path).size, sha256: hash.digest('hex') };
-  return readers.map(() => expected);
+  return files.map(() => expected);
 }

@@ -1,7 +1,9 @@
-"""Reads a file once, slowly enough to be watched: watched_read.py PATH WAY PROGRESS
+"""Reads files at the same time and side by side, so that it can be watched: watched_read.py PROGRESS WAY PATH [WAY PATH ...]
 
-WAY is read, direct or mmap. Each 16 MiB a line with the bytes read so far is put into the file PROGRESS. Prints as JSON the bytes and their
-SHA-256. A read that gives fewer bytes than asked for before the end of the file is an error, as it would be to most programs.
+WAY is read, direct or mmap. Each reads once, 1 MiB at a time, and waits if it is more than 16 MiB ahead of the slowest. For each 8 MiB that
+the slowest has read, a line with the bytes that the slowest and the fastest have read is put into the file PROGRESS. Prints as JSON the
+bytes and the SHA-256 of each. A read that gives fewer bytes than asked for before the end of the file is an error, as it would be to most
+programs.
 """
 
 import hashlib
@@ -9,9 +11,12 @@ import json
 import mmap
 import os
 import sys
+import threading
+import traceback
 
 PIECE = 1 << 20
-REPORT = 16 << 20
+REPORT = 8 << 20
+LEAD = 16 << 20
 
 
 def pieces(path, way):
@@ -33,18 +38,48 @@ def pieces(path, way):
         raise ValueError(f"{path}: bytes after its end")
 
 
-def main():
-    path, way, progress = sys.argv[1:]
-    digest, done = hashlib.sha256(), 0
-    report = os.open(progress, os.O_WRONLY | os.O_CREAT, 0o644)
-    for piece in pieces(path, way):
-        digest.update(piece)
-        done += len(piece)
-        if done % REPORT == 0:
-            os.write(report, f"{done}\n".encode())
-            os.fsync(report)
-    print(json.dumps({"bytes": done, "sha256": digest.hexdigest()}))
+class Watched:
+    def __init__(self, progress, readers):
+        self.progress = os.open(progress, os.O_WRONLY | os.O_CREAT, 0o644)
+        self.readers = readers
+        self.positions = [0] * len(readers)
+        self.results = [None] * len(readers)
+        self.reported = 0
+        self.moved = threading.Condition()
+
+    def read(self, index):
+        digest, way, path = hashlib.sha256(), *self.readers[index]
+        try:
+            for piece in pieces(path, way):
+                # Of a mapped file this is what reads it.
+                digest.update(piece)
+                self.move(index, len(piece))
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+            # The others may wait for this one, or for a server.
+            os._exit(1)
+        self.results[index] = {"bytes": self.positions[index], "sha256": digest.hexdigest()}
+
+    def move(self, index, length):
+        with self.moved:
+            self.positions[index] += length
+            slowest = min(self.positions)
+            if slowest >= self.reported + REPORT:
+                self.reported = slowest
+                os.write(self.progress, f"{slowest} {max(self.positions)}\n".encode())
+                os.fsync(self.progress)
+            self.moved.notify_all()
+            self.moved.wait_for(lambda: self.positions[index] <= min(self.positions) + LEAD)
+
+    def run(self):
+        threads = [threading.Thread(target=self.read, args=[index]) for index in range(len(self.readers))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return self.results
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(Watched(sys.argv[1], list(zip(sys.argv[2::2], sys.argv[3::2]))).run()))

@@ -6,7 +6,15 @@ import { pythonScript } from './mounted-store.js';
 
 const MIB = 1024 * 1024;
 const POLL_MS = 20;
+/** Readers that do not move for so long are stuck. */
 const DEADLINE_MS = 60_000;
+
+/** A file to be read in a guest. */
+export interface WatchedFile {
+  readonly path: string;
+  /** By read(), by read() past the page cache, or mapped. */
+  readonly way: 'read' | 'direct' | 'mmap';
+}
 
 /** What a reader found. */
 export interface WatchedResult {
@@ -14,73 +22,67 @@ export interface WatchedResult {
   readonly sha256: string;
 }
 
-/** Readers in a guest, each of one file, whose progress can be seen while they read. */
-export class WatchedReaders {
-  readonly #guest: Guest;
-  readonly #jobs: { readonly progress: string; readonly job: Promise<JobEnded>; ended: boolean }[] = [];
+let readings = 0;
 
-  /** Starts a reader for each path and way (`read`, `direct`, `mmap`); they ask for 1 MiB at a time. */
-  constructor(guest: Guest, readers: readonly { readonly path: string; readonly way: string }[]) {
-    this.#guest = guest;
-    for (const { path, way } of readers) {
-      const name = `progress-${way}-${path.replaceAll('/', '-')}`;
-      const script = pythonScript('watched_read.py', path, way, join(guest.directory, name));
-      const job = guest.run(script, { timeoutMs: 2 * DEADLINE_MS });
-      const reader = { progress: name, job, ended: false };
-      const onEnd = (): boolean => (reader.ended = true);
-      job.then(onEnd, onEnd);
-      this.#jobs.push(reader);
-    }
+/** Files of one size that are read in a guest at the same time, side by side, and can be watched while they are. */
+export class WatchedReaders {
+  readonly #progress: string;
+  readonly #job: Promise<JobEnded>;
+  #ended = false;
+
+  constructor(guest: Guest, files: readonly WatchedFile[]) {
+    this.#progress = join(guest.directory, `progress-${String((readings += 1))}`);
+    const script = pythonScript(
+      'watched_read.py',
+      this.#progress,
+      ...files.flatMap(({ way, path }) => [way, path]),
+    );
+    this.#job = guest.run(script, { timeoutMs: 2 * DEADLINE_MS });
+    const onEnd = (): boolean => (this.#ended = true);
+    this.#job.then(onEnd, onEnd);
   }
 
-  /** Waits until each has read so many MiB more. All of them must still be at it then. */
+  /** Waits until every reader has read so many MiB more; all must still be at it then. */
   async advance(mib: number): Promise<void> {
-    const before = await this.positions();
-    await vi.waitUntil(
-      async () => (await this.positions()).every((position, at) => position >= (before[at] ?? 0) + mib * MIB),
-      { timeout: DEADLINE_MS, interval: POLL_MS },
-    );
-    this.checkBusy();
+    const { fastest } = await this.#positions();
+    const enough = async (): Promise<boolean> => (await this.#positions()).slowest >= fastest + mib * MIB;
+    await vi.waitUntil(async () => this.#ended || (await enough()), {
+      timeout: DEADLINE_MS,
+      interval: POLL_MS,
+    });
+    await this.#checkBusy();
   }
 
   /** Waits until none has moved for half a second. */
   async stall(): Promise<void> {
-    let before = '';
+    let before = NaN;
     await vi.waitUntil(
       async () => {
-        const now = String(await this.positions());
-        const stalled = now === before;
-        before = now;
+        const { slowest } = await this.#positions();
+        const stalled = slowest === before;
+        before = slowest;
         return stalled;
       },
       { timeout: DEADLINE_MS, interval: 500 },
     );
-    this.checkBusy();
+    await this.#checkBusy();
   }
 
-  /** Bytes that each has read so far. */
-  positions(): Promise<number[]> {
-    return Promise.all(
-      this.#jobs.map(async ({ progress }) => {
-        const text = await readFile(join(this.#guest.directory, progress), 'utf8').catch(() => '');
-        return Number(text.split('\n').at(-2) ?? 0);
-      }),
-    );
+  /** What they found at the end; throws with what they said if one failed. */
+  async results(): Promise<WatchedResult[]> {
+    const ended = await this.#job;
+    if (ended.code !== 0 || ended.stderr !== '') throw new Error(`a reader failed: ${JSON.stringify(ended)}`);
+    return JSON.parse(ended.stdout) as WatchedResult[];
   }
 
-  /** Throws if one has ended: then what happens now happens to nobody. */
-  checkBusy(): void {
-    if (this.#jobs.some(({ ended }) => ended)) throw new Error('a reader ended before what it was to go through');
+  async #positions(): Promise<{ slowest: number; fastest: number }> {
+    const text = await readFile(this.#progress, 'utf8').catch(() => '');
+    const [slowest = 0, fastest = 0] = (text.split('\n').at(-2) ?? '0 0').split(' ').map(Number);
+    return { slowest, fastest };
   }
 
-  /** Waits for all; throws with what it said if one failed. */
-  results(): Promise<WatchedResult[]> {
-    return Promise.all(
-      this.#jobs.map(async ({ job }) => {
-        const ended = await job;
-        if (ended.code !== 0 || ended.stderr !== '') throw new Error(`a reader failed: ${JSON.stringify(ended)}`);
-        return JSON.parse(ended.stdout) as WatchedResult;
-      }),
-    );
+  /** What happened to nobody would prove nothing. */
+  async #checkBusy(): Promise<void> {
+    if (this.#ended) throw new Error(`the readers had ended: ${JSON.stringify(await this.#job)}`);
   }
 }
