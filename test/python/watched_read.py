@@ -1,6 +1,6 @@
 """Reads files at the same time and side by side, so that it can be watched: watched_read.py PROGRESS WAY PATH [WAY PATH ...]
 
-WAY is read, direct or mmap. Each reads once, 1 MiB at a time, and waits if it is more than 16 MiB ahead of the slowest. For each 8 MiB that
+WAY is read, direct or mmap. Each reads once, 1 MiB at a time, and waits if it is more than 8 MiB ahead of the slowest. For each 4 MiB that
 the slowest has read, a line with the bytes that the slowest and the fastest have read is put into the file PROGRESS. Prints as JSON the
 bytes and the SHA-256 of each. A read that gives fewer bytes than asked for before the end of the file is an error, as it would be to most
 programs.
@@ -15,8 +15,8 @@ import threading
 import traceback
 
 PIECE = 1 << 20
-REPORT = 8 << 20
-LEAD = 16 << 20
+REPORT = 4 << 20
+LEAD = 8 << 20
 
 
 def pieces(path, way):
