@@ -42,6 +42,7 @@ export interface CompoundReply {
 /** Bytes that follow the status of operations that succeed, in tests that do something after them. */
 const BODY_BYTES: Readonly<Record<number, number>> = {
   4: 16, // CLOSE
+  10: 16, // GETFH in a MemoryTree
   12: 16, // LOCK
   14: 16, // LOCKU
   15: 0, // LOOKUP
