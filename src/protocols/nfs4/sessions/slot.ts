@@ -13,6 +13,7 @@ export class Slot implements ReplyHolder {
   #digest = 0;
   #used = false;
   #busy = false;
+  #gone = false;
 
   constructor(cache: ReplyCache) {
     this.#cache = cache;
@@ -44,7 +45,7 @@ export class Slot implements ReplyHolder {
   /** The request is answered; `reply` is what to keep, if anything. */
   end(reply: Uint8Array | undefined): void {
     this.#busy = false;
-    if (reply !== undefined) this.#cache.keep(this, reply);
+    if (reply !== undefined && !this.#gone) this.#cache.keep(this, reply);
   }
 
   /** As if the request had never come. */
@@ -55,8 +56,9 @@ export class Slot implements ReplyHolder {
     this.#used = false;
   }
 
-  /** Forgets the reply, for good. */
+  /** The session is gone: forgets the reply, and keeps that of a request under way no more. */
   clear(): void {
+    this.#gone = true;
     this.#cache.forget(this);
   }
 }
