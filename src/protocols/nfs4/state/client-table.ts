@@ -94,7 +94,8 @@ export class ClientTable {
     const records = this.#byOwner.get(client.owner);
     if (records === undefined || client.confirmed) return;
     if (records.confirmed !== undefined) this.remove(records.confirmed);
-    this.#makeRoom();
+    if (this.#confirmed.size >= this.#options.maxConfirmed && !this.dropExpired())
+      throw new Nfs4Error(NFS4.DELAY);
     client.confirmed = true;
     this.#unconfirmed.delete(client.number);
     this.#confirmed.set(client.number, client);
@@ -132,14 +133,14 @@ export class ClientTable {
     for (const client of this.#confirmed.values()) if (this.isExpired(client)) client.suspend();
   }
 
-  /** Drops the client whose lease is over for the longest time, if there is none left to add to. */
-  #makeRoom(): void {
-    if (this.#confirmed.size < this.#options.maxConfirmed) return;
+  /** Drops the client whose lease is over for the longest time, so that others have room; false if there is none. */
+  dropExpired(): boolean {
     let oldest: Client | undefined;
     for (const client of this.#confirmed.values())
       if (oldest === undefined || client.renewed < oldest.renewed) oldest = client;
-    if (oldest === undefined || !this.isExpired(oldest)) throw new Nfs4Error(NFS4.DELAY);
+    if (oldest === undefined || !this.isExpired(oldest)) return false;
     this.remove(oldest);
+    return true;
   }
 
   #add(identity: ClientIdentity, owner: string, peer: RpcPeer): Client {

@@ -22,6 +22,8 @@ export interface Nfs4Limits {
   readonly clients: number;
   /** Clients that only introduced themselves. @default 1024 */
   readonly unconfirmedClients: number;
+  /** Of all clients. @default 8192 */
+  readonly sessions: number;
   /** @default 16 */
   readonly sessionsPerClient: number;
   /** Open files and locks of one client. @default 65536 */
@@ -53,6 +55,7 @@ const IDENTITY: ServerIdentity = { owner: 'calyx', scope: 'calyx' };
 export const DEFAULT_LIMITS: Nfs4Limits = {
   clients: 4096,
   unconfirmedClients: 1024,
+  sessions: 8192,
   sessionsPerClient: 16,
   statesPerClient: 65_536,
   states: 262_144,
@@ -83,8 +86,16 @@ export class ServerState {
     this.clock = options.clock ?? systemClock;
     this.boot = boot;
     const replies = new ReplyCache(limits.replyBytes);
-    const states = new StateBudget(limits.states);
-    const sessions = new SessionTable({ boot, maxPerClient: limits.sessionsPerClient, replies, random });
+    const makeRoom = (): boolean => this.clients.dropExpired();
+    const states = new StateBudget(limits.states, makeRoom);
+    const sessions = new SessionTable({
+      boot,
+      max: limits.sessions,
+      maxPerClient: limits.sessionsPerClient,
+      makeRoom,
+      replies,
+      random,
+    });
     this.replies = replies;
     this.states = states;
     this.sessions = sessions;
