@@ -22,8 +22,8 @@ export interface SessionTableOptions {
 }
 
 /**
- * The sessions of all clients. An id is the boot value, a number and 8 random bytes, so that one of another run or of another replica is
- * not known here and nobody guesses one.
+ * The sessions of all clients. An id is the boot value, a number and 8 random bytes, so that one of another
+ * run or of another replica is not known here and nobody guesses one.
  */
 export class SessionTable {
   readonly #options: SessionTableOptions;

@@ -25,7 +25,10 @@ interface Records {
   unconfirmed: Client | undefined;
 }
 
-/** The clients that the server knows: at most one confirmed and one unconfirmed record for each owner (RFC 8881, section 18.35.4). */
+/**
+ * The clients that the server knows: at most one confirmed and one unconfirmed record for each owner (RFC
+ * 8881, section 18.35.4).
+ */
 export class ClientTable {
   readonly #options: ClientTableOptions;
   readonly #byOwner = new Map<string, Records>();
@@ -69,12 +72,16 @@ export class ClientTable {
       if (confirmed.hasState && !this.isExpired(confirmed)) throw new Nfs4Error(NFS4.CLID_INUSE); // 3
       this.remove(confirmed);
     }
-    // 1; 4: the unconfirmed record is replaced; 5: the client restarted, and the old record goes when the new one is confirmed.
+    // 1; 4: the unconfirmed record is replaced; 5: the client restarted, and the old record goes when the new
+    // one is confirmed.
     if (unconfirmed !== undefined) this.remove(unconfirmed);
     return this.#add(identity, owner, peer);
   }
 
-  /** The client of an id. Throws Nfs4Error `STALE_CLIENTID` for ids of another run, of another replica, and of removed clients. */
+  /**
+   * The client of an id. Throws Nfs4Error `STALE_CLIENTID` for ids of another run, of another replica, and of
+   * removed clients.
+   */
   find(clientId: bigint): Client {
     const number = Number(clientId & 0xffff_ffffn);
     const client =
@@ -122,8 +129,9 @@ export class ClientTable {
   }
 
   /**
-   * Looks for leases that are over. Confirmed clients keep their records, as long as there is room for others, so that one which was cut off
-   * for a while goes on as if nothing had been; but their files may be removed. Nothing is lost by remembering: nobody can conflict.
+   * Looks for leases that are over. Confirmed clients keep their records, as long as there is room for
+   * others, so that one which was cut off for a while goes on as if nothing had been; but their files may be
+   * removed. Nothing is lost by remembering: nobody can conflict.
    */
   expire(): void {
     for (const client of [...this.#unconfirmed.values()]) {
@@ -133,7 +141,10 @@ export class ClientTable {
     for (const client of this.#confirmed.values()) if (this.isExpired(client)) client.suspend();
   }
 
-  /** Drops the client whose lease is over for the longest time, so that others have room; false if there is none. */
+  /**
+   * Drops the client whose lease is over for the longest time, so that others have room; false if there is
+   * none.
+   */
   dropExpired(): boolean {
     let oldest: Client | undefined;
     for (const client of this.#confirmed.values())

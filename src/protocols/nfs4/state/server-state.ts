@@ -44,10 +44,11 @@ export interface Nfs4Options {
 }
 
 /**
- * All replicas say that they are the same server (section 2.10.5): with one address that moves from one to the other that is what a
- * client shall think, so that it reclaims what it had. Where two replicas have addresses of their own and a client mounts both, this
- * alone does not make it take them for one server with two addresses: Linux compares the client ids that they gave it too, and an id
- * begins with a random word of each server's run (section 2.10.5.1 leaves it to the client to verify). A session of the other is unknown
+ * All replicas say that they are the same server (section 2.10.5): with one address that moves from one to
+ * the other that is what a client shall think, so that it reclaims what it had. Where two replicas have
+ * addresses of their own and a client mounts both, this alone does not make it take them for one server with
+ * two addresses: Linux compares the client ids that they gave it too, and an id begins with a random word of
+ * each server's run (section 2.10.5.1 leaves it to the client to verify). A session of the other is unknown
  * in any case: BADSESSION, and the client makes a new one.
  */
 const IDENTITY: ServerIdentity = { owner: 'calyx', scope: 'calyx' };
@@ -69,7 +70,10 @@ const EXPIRY_MS = 10_000;
 /** All that the server remembers of its clients, none of which outlives it: clients build it anew. */
 export class ServerState {
   readonly identity: ServerIdentity;
-  /** Stands in every client id, session id and stateid, so that those of another run or another replica are known as such. */
+  /**
+   * Stands in every client id, session id and stateid, so that those of another run or another replica are
+   * known as such.
+   */
   readonly boot: number;
   readonly clock: Clock;
   readonly clients: ClientTable;
@@ -121,7 +125,10 @@ export class ServerState {
     this.#expired = this.clock.now();
   }
 
-  /** Lets go of what clients held whose lease is over. Every request does so now and then; a server without any needs a timer. */
+  /**
+   * Lets go of what clients held whose lease is over. Every request does so now and then; a server without
+   * any needs a timer.
+   */
   expireLeases(): void {
     this.#expired = this.clock.now();
     this.clients.expire();

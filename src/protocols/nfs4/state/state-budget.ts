@@ -1,4 +1,7 @@
-/** Counts states of all clients against one limit, so that many clients together cannot fill the memory either. */
+/**
+ * Counts states of all clients against one limit, so that many clients together cannot fill the memory
+ * either.
+ */
 export class StateBudget {
   readonly #max: number;
   readonly #makeRoom: () => boolean;
