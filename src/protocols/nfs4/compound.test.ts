@@ -108,7 +108,8 @@ describe('what a session can take (RFC 8881, section 18.36.3)', () => {
   });
 
   test('a result that does not fit is taken back, and there was always room to say so', async () => {
-    // 24 of the RPC header, 12 of COMPOUND, 44 of SEQUENCE, 8 of PUTROOTFH leave 40: GETFH with a handle of 12 takes 24.
+    // 24 of the RPC header, 12 of COMPOUND, 44 of SEQUENCE, 8 of PUTROOTFH leave 40: GETFH with a handle of
+    // 12 takes 24.
     const client = await start([0, 512, 128, 128, 8, 8, 0]);
     expect(await client.call([PUTROOTFH, op(10)])).toMatchObject({ status: NFS4.OK, count: 3 });
     const reply = await client.call([PUTROOTFH, op(10), op(10)]);

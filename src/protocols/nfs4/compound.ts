@@ -13,8 +13,8 @@ const MAX_TAG_BYTES = 1024;
 const NO_CHARACTERS = ['\ufffe', '\uffff'];
 
 /**
- * COMPOUND (RFC 8881, section 16.2): does operations in order until one fails. A request that is no COMPOUND at all throws XdrError;
- * everything else is told in the result.
+ * COMPOUND (RFC 8881, section 16.2): does operations in order until one fails. A request that is no COMPOUND
+ * at all throws XdrError; everything else is told in the result.
  */
 export async function compound(
   state: ServerState,
@@ -75,7 +75,10 @@ export async function compound(
   }
 }
 
-/** Whether a tag is text in UTF-8. The codes that stand for no character are none, although they can be written. */
+/**
+ * Whether a tag is text in UTF-8. The codes that stand for no character are none, although they can be
+ * written.
+ */
 function isText(tag: Uint8Array): boolean {
   if (tag.byteLength === 0) return true;
   return isUtf8(tag) && !NO_CHARACTERS.some((character) => Buffer.from(tag).includes(character));

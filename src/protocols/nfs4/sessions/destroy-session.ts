@@ -4,8 +4,9 @@ import { NFS4, Nfs4Error } from '../status.js';
 import { SESSION_ID_BYTES } from './session-table.js';
 
 /**
- * DESTROY_SESSION (RFC 8881, section 18.37). The session that the compound itself uses may be destroyed by its last operation. Requests that
- * run on other slots are answered, and only their replies are not kept. The connection must be associated with the session.
+ * DESTROY_SESSION (RFC 8881, section 18.37). The session that the compound itself uses may be destroyed by
+ * its last operation. Requests that run on other slots are answered, and only their replies are not kept. The
+ * connection must be associated with the session.
  *
  * Errors: `BADSESSION`, `NOT_ONLY_OP`, `CONN_NOT_BOUND_TO_SESSION`.
  */

@@ -2,8 +2,8 @@ import { NFS4, Nfs4Error } from '../status.js';
 import type { ReplyCache, ReplyHolder } from './reply-cache.js';
 
 /**
- * A slot of a session: one request at a time, numbered in order, with the reply to the last one for a client that did not get it
- * (RFC 8881, section 2.10.6.1).
+ * A slot of a session: one request at a time, numbered in order, with the reply to the last one for a client
+ * that did not get it (RFC 8881, section 2.10.6.1).
  */
 export class Slot implements ReplyHolder {
   reply: Uint8Array | undefined;
@@ -24,7 +24,8 @@ export class Slot implements ReplyHolder {
    *
    * @param digest of all that tells the request from others
    * @returns the reply if the request was answered before
-   * @throws Nfs4Error `SEQ_MISORDERED`, `DELAY` while the request is being answered, `SEQ_FALSE_RETRY`, `RETRY_UNCACHED_REP`
+   * @throws Nfs4Error `SEQ_MISORDERED`, `DELAY` while the request is being answered, `SEQ_FALSE_RETRY`,
+   * `RETRY_UNCACHED_REP`
    */
   begin(sequence: number, digest: number): Uint8Array | undefined {
     if (sequence === (this.#sequence + 1) >>> 0 && !this.#busy) {

@@ -225,6 +225,22 @@ describe('leases', () => {
 });
 
 describe('hostile clients', () => {
+  test('sessions and open files of clients that are gone make room for others', async () => {
+    const server = new TestServer({ limits: { sessions: 2, states: 1 } });
+    const gone = await TestClient.start(server, 'gone');
+    await gone.call([...walk('model'), openOp('weights')]);
+    const here = await TestClient.start(server, 'here');
+    const open = () => here.call([...walk('model'), openOp('weights')]);
+    expect((await open()).status).toBe(NFS4.DELAY);
+    expect((await here.call([createSessionOp(here.clientId, 2)])).status).toBe(NFS4.DELAY);
+    server.clock.advance(LEASE_MS - 1);
+    await here.call([]);
+    server.clock.advance(2);
+    expect((await open()).status).toBe(NFS4.OK);
+    expect((await here.call([createSessionOp(here.clientId, 2)])).status).toBe(NFS4.OK);
+    expect((await gone.call([])).status).toBe(NFS4.BADSESSION);
+  });
+
   test('100,000 introductions leave 1,024 records, and clients with sessions untouched', async () => {
     const server = new TestServer();
     const client = await TestClient.start(server, 'honest');
