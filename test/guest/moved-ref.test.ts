@@ -111,22 +111,25 @@ describe.skipIf(guestUnavailable() !== undefined)('a model that changes while it
     for (const result of anew?.slice(open.length) ?? []) expect(['ENOENT', 'ESTALE']).toContain(result);
   });
 
-  it.each(['4.1', '4.2'] as const)('is not removed while a client merely has a file open with NFS %s', async (version) => {
-    const name = `open-${version}`;
-    await add(old, name);
-    const [begun, gate] = [`/run/open-${version}`, `/run/close-${version}`];
-    const wait = (path: string): string => `until test -e ${path}; do busybox usleep 20000; done`;
-    const path = `${mountPoint(version)}/models/acme/${name}/${WEIGHTS}`;
-    const opened = guest.sh(`exec 5<${path}; touch ${begun}; ${wait(gate)}; exec 5<&-`);
-    await guest.sh(wait(begun));
-    const refused = await calyx('remove', `acme/${name}`, '--data', data);
-    expect(refused.code).not.toBe(0);
-    expect(refused.stderr).toContain(`acme/${name} is in use: ${guest.address} has a file of it open`);
-    await guest.sh(`touch ${gate}`);
-    await opened;
-    // It was closed, and nobody has read.
-    await calyxJson('remove', `acme/${name}`, '--data', data);
-  });
+  it.each(['4.1', '4.2'] as const)(
+    'is not removed while a client merely has a file open with NFS %s',
+    async (version) => {
+      const name = `open-${version}`;
+      await add(old, name);
+      const [begun, gate] = [`/run/open-${version}`, `/run/close-${version}`];
+      const wait = (path: string): string => `until test -e ${path}; do busybox usleep 20000; done`;
+      const path = `${mountPoint(version)}/models/acme/${name}/${WEIGHTS}`;
+      const opened = guest.sh(`exec 5<${path}; touch ${begun}; ${wait(gate)}; exec 5<&-`);
+      await guest.sh(wait(begun));
+      const refused = await calyx('remove', `acme/${name}`, '--data', data);
+      expect(refused.code).not.toBe(0);
+      expect(refused.stderr).toContain(`acme/${name} is in use: ${guest.address} has a file of it open`);
+      await guest.sh(`touch ${gate}`);
+      await opened;
+      // It was closed, and nobody has read.
+      await calyxJson('remove', `acme/${name}`, '--data', data);
+    },
+  );
 
   it.each(NFS_VERSIONS)(
     'is not removed unasked while a client uses it with NFS %s',
