@@ -162,6 +162,27 @@ describe.skipIf(guestUnavailable() !== undefined)('calyx advise on a machine tha
     expect(advised.measurements.failed).toEqual([]);
   });
 
+  it(
+    'ends with an error when the store stops answering, and leaves nothing',
+    { timeout: LONG.timeoutMs },
+    async () => {
+      store.child.kill('SIGTERM');
+      await store.ended;
+      store = await startStore();
+      const ended = guest.run(`${ADVISE} --seconds 60`, LONG);
+      await guest.sh(UNTIL_MOUNTED, LONG);
+      store.child.kill('SIGSTOP');
+      const { code, stderr } = await ended;
+      expect(code).toBe(1);
+      expect(stderr).toContain(`${HOST_ADDRESS}:2049 did not answer`);
+      store.child.kill('SIGCONT');
+      await guest.sh(
+        `while pgrep -f [m]ount-round.js >/dev/null; do busybox usleep 20000; done; ${NOTHING_LEFT}`,
+        LONG,
+      );
+    },
+  );
+
   it('tells within seconds what to check where no store answers', async () => {
     const ended = await guest.run(`${COMMAND} advise --nfs ${HOST_ADDRESS}:2050`);
     expect(ended).toMatchObject({ code: 1, stdout: '' });
