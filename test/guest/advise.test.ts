@@ -84,7 +84,9 @@ describe.skipIf(guestUnavailable() !== undefined)('calyx advise on a machine tha
     'measures every version by mounting it, and picks the fastest that it measured',
     { timeout: LONG.timeoutMs },
     async () => {
-      const advised = JSON.parse(await guest.sh(`${ADVISE} --seconds 10 --json`, LONG)) as Advised;
+      const advised = JSON.parse(
+        await guest.sh(`${ADVISE} --seconds 10 --json --apply fstab --yes`, LONG),
+      ) as Advised;
       expect(advised.measurements.failed).toEqual([]);
       const best = bests(advised);
       expect([...best.keys()].sort()).toEqual(['3', '4.1', '4.2']);
@@ -111,13 +113,18 @@ describe.skipIf(guestUnavailable() !== undefined)('calyx advise on a machine tha
       });
       await guest.sh(NOTHING_LEFT);
 
-      // What it says is what works.
-      await guest.sh(advised.advice.commands.join('\n'));
-      const value = advised.advice.commands.at(-1)?.split(' ')[1];
+      // What it says is what works, and so is what it wrote.
+      const { commands } = advised.advice;
+      await guest.sh(commands.join('\n'));
+      const value = commands.at(-1)?.split(' ')[1] ?? '';
       const knob = '/sys/class/bdi/$(mountpoint -d /mnt/calyx)/read_ahead_kb';
-      expect(await guest.sh(`ls /mnt/calyx/models/acme; cat ${knob}; umount /mnt/calyx`)).toContain(
-        `\n${value ?? ''}\n`,
+      const seen = await guest.sh(`ls /mnt/calyx/models/acme; cat ${knob}; umount /mnt/calyx`);
+      expect(seen).toMatch(new RegExp(`^big\\n[^]*\\n${value}\\n$`));
+      const options = await guest.sh(
+        'mount /mnt/calyx; grep " /mnt/calyx " /proc/self/mounts; umount /mnt/calyx',
       );
+      expect(options).toContain(`vers=${advised.advice.version.version},`);
+      expect(options).toContain('acregmin=3600,acregmax=3600,acdirmin=1,acdirmax=1');
     },
   );
 
