@@ -1,3 +1,4 @@
+import { cachedListing } from '../nfs/listing-cache.js';
 import type { Directory, TreeNode } from '../../catalog/file-tree.js';
 import { entriesAfter, type ListingEntry } from '../nfs/listing.js';
 import { encodeWhole, optional, type Codec } from '../xdr/codec.js';
@@ -34,8 +35,6 @@ export interface PlacedEntry {
 /** What of a directory is asked for. */
 export interface PageRequest<Item> {
   readonly directory: Directory;
-  /** The version of the directory. */
-  readonly change: bigint;
   /** Where to go on. */
   readonly cookie: bigint;
   /** Makes what the reply has for an entry. */
@@ -57,8 +56,8 @@ export interface Page<Item> {
  * @throws Nfs3Error TOOSMALL if there are entries, but not one has room
  */
 export async function readPage<Item>(request: PageRequest<Item>, context: Nfs3Context): Promise<Page<Item>> {
-  const { directory, change, cookie } = request;
-  const listing = await context.listings.entries(context.tree, directory, change);
+  const { directory, cookie } = request;
+  const listing = await cachedListing(context.tree, directory);
   const items: Item[] = [];
   let position = entriesAfter(listing, cookie);
   let batch: readonly ListingEntry[] = DOTS.filter((dot) => dot.cookie > cookie);

@@ -5,7 +5,6 @@ import type { NfsExports } from '../nfs/exports.js';
 import { procedure, type RpcCall, type RpcProcedure } from '../rpc/rpc-program.js';
 import type { Codec } from '../xdr/codec.js';
 import { toAttributes3, type Attributes3 } from './attributes3.js';
-import type { ListingCache } from './listing-cache.js';
 import { describe, reportFailure } from './report.js';
 import { resultOf, type Result3 } from './result.js';
 import { NFS3, Nfs3Error, failureOf } from './status.js';
@@ -13,7 +12,6 @@ import { NFS3, Nfs3Error, failureOf } from './status.js';
 /** What all procedures of one program share. */
 export interface Nfs3Server {
   readonly exports: NfsExports;
-  readonly listings: ListingCache;
 }
 
 /** What one call of a procedure works with. */
@@ -21,6 +19,11 @@ export interface Nfs3Context extends Nfs3Server {
   readonly call: RpcCall;
   /** What this client may see. */
   readonly tree: FileTree;
+  /**
+   * The attributes of the node, read before anything else: from attributes that are older than the answer, a client learns that it must ask
+   * again; from newer ones it would take an answer for current that is not, such as that there is no entry of a name.
+   */
+  readonly attributes: Attributes3;
 }
 
 /** A procedure that waits for a server. */
@@ -37,8 +40,8 @@ export interface NodeProcedure<Args, Ok, Failed> {
   /** What follows every other status. */
   readonly failed: Codec<Failed>;
   /** Throws Nfs3Error for a status other than NFS3_OK; what else is thrown is mapped by `failureOf` and reported. */
-  run(args: Args, node: TreeNode, context: Nfs3Context): Promise<Ok>;
-  /** The body of a failure; `attributes` of the node, if it was found. */
+  run(args: Args, node: TreeNode, context: Nfs3Context): Ok | Promise<Ok>;
+  /** The body of a failure; `attributes` of the node, if they could be had. */
   failure(attributes: Attributes3 | undefined): Failed;
 }
 
@@ -57,13 +60,16 @@ async function answer<Args, Ok, Failed>(
   server: Nfs3Server,
 ): Promise<Result3<Ok, Failed>> {
   let node: TreeNode | undefined;
+  let attributes: Attributes3 | undefined;
   try {
     const tree = visibleTree(server.exports, call);
     node = await findNode(tree, definition.handle(args));
-    return { status: NFS3.OK, value: await definition.run(args, node, { ...server, call, tree }) };
+    attributes = toAttributes3(await attributesOf(node));
+    const context = { ...server, call, tree, attributes };
+    return { status: NFS3.OK, value: await definition.run(args, node, context) };
   } catch (error) {
     reportFailure(server.exports, call, `${definition.name}${describe(node)}`, error);
-    return { status: failureOf(error), value: definition.failure(await attributesIfAny(node)) };
+    return { status: failureOf(error), value: definition.failure(attributes) };
   }
 }
 
@@ -87,16 +93,11 @@ export async function findNode(tree: FileTree, handle: Uint8Array): Promise<Tree
   return node;
 }
 
-/** The attributes of a node in an answer. */
-export async function attributes3Of(node: TreeNode): Promise<Attributes3> {
-  return toAttributes3(await attributesOf(node));
-}
-
 /** Attributes where they are welcome but not owed. */
 export async function attributesIfAny(node: TreeNode | undefined): Promise<Attributes3 | undefined> {
   if (node === undefined) return undefined;
   try {
-    return await attributes3Of(node);
+    return toAttributes3(await attributesOf(node));
   } catch {
     return undefined;
   }

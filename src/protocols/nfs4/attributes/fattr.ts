@@ -15,7 +15,7 @@ const ERROR_ONLY = bitmapOf([RDATTR_ERROR]);
 const UINT32_BYTES = 4;
 const NO_STATISTICS = { bytes: 0, files: 0 };
 
-/** Attributes with their values (fattr4 of RFC 8881, section 3.3.12). */
+/** Attributes with their values (fattr4 of RFC 8881, section 3.3.7). */
 export const fattr = struct({ mask: bitmap, values: opaque(MAX_VALUE_BYTES) });
 export type Fattr = Infer<typeof fattr>;
 
@@ -49,10 +49,10 @@ export function requestOf(asked: Bitmap, minorVersion: 1 | 2): AttributeRequest 
 export async function subjectOf(
   node: TreeNode,
   request: AttributeRequest,
-  { exports, minorVersion }: Compound,
+  { exports, minorVersion, call }: Compound,
 ): Promise<AttributeSubject> {
   const attributes = await attributesOf(node);
-  const statistics = request.needsStatistics ? await exports.statistics() : NO_STATISTICS;
+  const statistics = request.needsStatistics ? await exports.statistics(call.connection.peer) : NO_STATISTICS;
   return { node, attributes, minorVersion, statistics };
 }
 

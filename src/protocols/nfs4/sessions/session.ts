@@ -1,3 +1,4 @@
+import type { RpcConnection } from '../../rpc/rpc-program.js';
 import type { Client } from '../state/client.js';
 import { NFS4, Nfs4Error } from '../status.js';
 import type { ChannelAttributes } from './channel.js';
@@ -12,6 +13,7 @@ export class Session {
   /** Slots that were used, by number. */
   readonly #slots = new Map<number, Slot>();
   readonly #cache: ReplyCache;
+  readonly #connections = new WeakSet<RpcConnection>();
 
   constructor(id: Uint8Array, client: Client, fore: ChannelAttributes, cache: ReplyCache) {
     this.id = id;
@@ -34,6 +36,15 @@ export class Session {
       this.#slots.set(number, slot);
     }
     return slot;
+  }
+
+  /** Associates a connection with the session (section 2.10.3.1). */
+  bind(connection: RpcConnection): void {
+    this.#connections.add(connection);
+  }
+
+  isBound(connection: RpcConnection): boolean {
+    return this.#connections.has(connection);
   }
 
   /** Forgets the replies. */
