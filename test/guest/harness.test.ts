@@ -33,7 +33,7 @@ describe.skipIf(guestUnavailable() !== undefined)('guests with a kernel of their
   it("reach the host's end and each other, and have addresses of their own", async () => {
     for (const address of [HOST_ADDRESS, two.address]) await one.sh(`busybox ping -c 1 -w 10 ${address}`);
     expect([one.address, two.address].sort()).toEqual(['10.97.0.2', '10.97.0.3']);
-    const listening = two.run('echo ready >"$PWD/run/listening"; busybox nc -l -p 7000');
+    const listening = two.run('busybox nc -l -p 7000');
     await one.sh(`until echo hello | busybox nc -w 10 ${two.address} 7000; do busybox usleep 20000; done`);
     expect(await listening).toMatchObject({ code: 0, stdout: 'hello\n' });
   });
@@ -79,6 +79,12 @@ describe.skipIf(guestUnavailable() !== undefined)('guests with a kernel of their
     const late = one.run('echo begun; sleep 600; echo "not reached" >/run/late', { timeoutMs: 2000 });
     await expect(late).rejects.toThrow(/not job\d+ after 2000 ms[^]*it said: begun/);
     await one.sh('until ! pgrep -x sleep; do busybox usleep 20000; done; test ! -e /run/late');
+  });
+
+  it('end with the words of the kernel when it panics', async () => {
+    const panicked = two.run('echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger; sleep 600');
+    await expect(panicked).rejects.toThrow(/it ended[^]*Kernel panic/);
+    two = await startGuest(network);
   });
 
   it('are gone when they are killed, with a script that ran', async () => {

@@ -58,12 +58,11 @@ export const fileOperations: ReadonlyMap<number, Operation> = new Map(
 );
 
 function reporting(operation: Operation): Operation {
-  const { name } = operation;
   return {
-    name,
+    ...operation,
     call: (args, result, compound) => {
       const fail = (error: unknown): never => {
-        throw operationError(error, name, compound);
+        throw operationError(error, operation.name, compound);
       };
       try {
         const status = operation.call(args, result, compound);

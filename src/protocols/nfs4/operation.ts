@@ -32,24 +32,28 @@ export interface Compound {
  * An operation as the dispatch table has it. Decodes its arguments, writes what follows the status, and returns the status; what it
  * threw instead of returning counts alone: an Nfs4Error with its status, an XdrError as BADXDR.
  */
-export interface Operation {
+export interface Operation<C extends Compound = Compound> {
   readonly name: string;
-  call(args: XdrReader, result: XdrWriter, compound: Compound): Nfs4Status | Promise<Nfs4Status>;
+  call(args: XdrReader, result: XdrWriter, compound: C): Nfs4Status | Promise<Nfs4Status>;
+  /** Writes what follows a status other than NFS4_OK when `call` threw. Absent where nothing does, as for most. */
+  failure?(result: XdrWriter): void;
 }
 
 /** An operation with codecs for its arguments and for the result that follows NFS4_OK. */
-export interface OperationDefinition<Args, Result> {
+export interface OperationDefinition<Args, Result, C extends Compound = Compound> {
   readonly name: string;
   readonly args: Codec<Args>;
   readonly result: Codec<Result>;
   /** Throws Nfs4Error for every other status. */
-  handle(args: Args, compound: Compound): Result | Promise<Result>;
+  handle(args: Args, compound: C): Result | Promise<Result>;
 }
 
 const OK: typeof NFS4.OK = 0;
 
 /** Makes a definition an {@link Operation}. */
-export function operation<Args, Result>(definition: OperationDefinition<Args, Result>): Operation {
+export function operation<Args, Result, C extends Compound = Compound>(
+  definition: OperationDefinition<Args, Result, C>,
+): Operation<C> {
   return {
     name: definition.name,
     call: (reader, writer, compound) => {

@@ -69,24 +69,23 @@ export class ReplyBudget {
 
   #serve(): void {
     this.#exhausted = false;
-    let full = 0;
-    while (full < this.#turns.length) {
-      const share = this.#turns.shift();
+    for (let turn = 0; turn < this.#turns.length;) {
+      const share = this.#turns[turn];
       const waiter = share?.waiters[0];
-      if (share === undefined || waiter === undefined) continue;
+      if (share === undefined || waiter === undefined) return;
       if (!this.#fitsShare(share, waiter.bytes)) {
-        this.#turns.push(share);
-        full += 1;
+        // It waits for replies of its own and keeps its place.
+        turn += 1;
       } else if (!this.#fits(waiter.bytes)) {
-        this.#turns.unshift(share);
         this.#exhausted = true;
         return;
       } else {
         share.waiters.shift();
+        this.#turns.splice(turn, 1);
         if (share.waiters.length > 0) this.#turns.push(share);
         this.count(share, waiter.bytes);
-        full = 0;
         waiter.resolve();
+        turn = 0;
       }
     }
   }

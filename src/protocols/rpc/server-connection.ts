@@ -52,7 +52,6 @@ export class ServerConnection implements CallHost {
   #reading = false;
   #paused = false;
   #woken = false;
-  #ended = false;
   #closing = false;
 
   constructor(socket: Socket, peer: RpcPeer, admitted: boolean, context: ServerContext) {
@@ -72,9 +71,10 @@ export class ServerConnection implements CallHost {
       this.#records.push(chunk);
       this.#read();
     });
+    // As a kernel server has it: who sends no more waits for no more answers. Those that are on their way still go out.
     socket.on('end', () => {
-      this.#ended = true;
-      this.#read();
+      this.#abandon();
+      socket.destroySoon();
     });
     // A client that went away without a word is nothing to report; 'close' follows.
     socket.on('error', () => undefined);
@@ -123,7 +123,7 @@ export class ServerConnection implements CallHost {
 
   finished(): void {
     this.#calls -= 1;
-    if (this.#woken || !(this.#paused || this.#ended || this.#closing)) return;
+    if (this.#woken || !(this.#paused || this.#closing)) return;
     this.#woken = true;
     // Once for all replies that went out together.
     queueMicrotask(() => {
@@ -161,7 +161,7 @@ export class ServerConnection implements CallHost {
 
   #goOn(drained: boolean): void {
     if (this.#socket.destroyed) return;
-    if (this.#calls === 0 && (this.#closing || (this.#ended && drained))) this.#socket.destroySoon();
+    if (this.#closing && this.#calls === 0) this.#socket.destroySoon();
     else if (!drained && !this.#paused) {
       this.#paused = true;
       this.#socket.pause();
@@ -255,12 +255,17 @@ export class ServerConnection implements CallHost {
     this.#context.callBytes.count(bytes);
   }
 
+  /** Nobody waits for the answers to calls under way any more. */
+  #abandon(): void {
+    this.#gone.abort(new CalyxError('aborted', `the connection of ${this.peer.address} is gone`));
+    this.share.close();
+  }
+
   readonly #onClose = (): void => {
     this.#context.callBytes.forget(this.#read);
     this.#context.longRecordBytes.count(-this.#collecting);
     this.#collecting = 0;
-    this.#gone.abort(new CalyxError('aborted', `the connection of ${this.peer.address} is gone`));
-    this.share.close();
+    this.#abandon();
     this.#sender.close();
     this.#context.onClose(this);
   };

@@ -95,13 +95,14 @@ export function fixedOpaque(length: number): Codec<Uint8Array> {
 /** At most `max` bytes. */
 export function opaque(max: number): Codec<Uint8Array> {
   return {
-    encode: (writer, value) => {
-      if (value.byteLength > max)
-        throw new XdrError(`${value.byteLength} bytes where at most ${max} may stand`);
-      writer.opaque(value);
-    },
+    encode: (writer, value) => writeOpaque(writer, value, max),
     decode: (reader) => reader.opaque(max),
   };
+}
+
+function writeOpaque(writer: XdrWriter, value: Uint8Array, max: number): void {
+  if (value.byteLength > max) throw new XdrError(`${value.byteLength} bytes where at most ${max} may stand`);
+  writer.opaque(value);
 }
 
 /** Bytes that are passed on rather than copied; decoding gives a view. At most `max` bytes when decoded. */
@@ -112,11 +113,11 @@ export function payload(max: number): Codec<Payload> {
   };
 }
 
-/** Text in UTF-8 of at most `max` bytes; refuses bytes that are not UTF-8. */
+/** Text in UTF-8 of at most `max` bytes; refuses bytes that are not UTF-8. A byte order mark is a part of the text. */
 export function text(max: number): Codec<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   return {
-    encode: (writer, value) => writer.opaque(Buffer.from(value)),
+    encode: (writer, value) => writeOpaque(writer, Buffer.from(value), max),
     decode: (reader) => {
       const bytes = reader.opaque(max);
       try {

@@ -32,6 +32,7 @@ export class XdrWriter {
     return this.#finishedBytes + this.#end - this.#start;
   }
 
+  /** The lowest 32 bits of a whole number, so that a set of bits may also be a negative one. */
   uint32(value: number): void {
     const at = this.#reserve(4);
     this.#buffer.writeUInt32BE(value >>> 0, at);
@@ -118,6 +119,13 @@ export class XdrWriter {
     } else this.#end = this.#start + mark - this.#finishedBytes;
   }
 
+  /** A copy of what was written since `byteLength` was `mark`, payloads among it. */
+  copyFrom(mark: number): Uint8Array {
+    const all = [...this.#finished, this.#buffer.subarray(this.#start, this.#end)];
+    // Into memory of its own: what is kept must not keep a shared pool alive.
+    return new Uint8Array(Buffer.concat(all).subarray(mark));
+  }
+
   /** Everything that was written; the writer must not be used afterwards. */
   finish(): Written {
     this.#finish();
@@ -133,7 +141,9 @@ export class XdrWriter {
 
   #pad(length: number): void {
     const padding = -length & 3;
-    if (padding > 0) this.#buffer.set(ZEROS.subarray(0, padding), this.#reserve(padding));
+    if (padding === 0) return;
+    const at = this.#reserve(padding);
+    this.#buffer.set(ZEROS.subarray(0, padding), at);
   }
 
   #finish(): void {

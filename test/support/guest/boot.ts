@@ -29,8 +29,8 @@ export function boot({ network, port, directory, memoryMib }: Machine): Running 
     modules: packages.modules,
     address: port.address,
     name: `guest-${port.tap}`,
-    // The very node and python that run on the host.
-    path: `${dirname(process.execPath)}:${process.env['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`,
+    // The very python and node that run on the host.
+    path: `${process.env['PATH'] ?? '/usr/bin:/bin'}:${dirname(process.execPath)}:/usr/sbin:/sbin`,
   };
   const lines = Object.entries(settings).map(
     ([name, value]) => `${name}='${value.replaceAll("'", "'\\''")}'\n`,
@@ -41,14 +41,16 @@ export function boot({ network, port, directory, memoryMib }: Machine): Running 
   const kernel = [
     packages.kernel,
     `mem=${String(memoryMib)}M`,
-    ...['root=/dev/root', 'rootfstype=hostfs', 'rootflags=/', 'ro', 'quiet', 'lsm=', 'panic=-1'],
+    ...['root=/dev/root', 'rootfstype=hostfs', 'rootflags=/', 'ro', 'quiet', 'lsm='],
     `vec0:transport=tap,ifname=${port.tap},depth=128,gro=1`,
     // Where it keeps a socket of its own; else in the user's home. And no old terminals, which take 0.4 s to make.
     ...[`uml_dir=${directory}/`, 'pty.legacy_count=0'],
     ...['con=null', 'con0=fd:0,fd:1', 'ssl=null'],
     ...[`init=${directory}/busybox`, '--', 'sh', `${directory}/boot.sh`, directory],
   ];
-  const isolated = ['--pid', '--fork', '--kill-child', '--mount-proc', 'prlimit', '--core=0', ...kernel];
+  // Not the first process of its namespace, which signals that it sends to itself, as after a panic, would not end.
+  const shell = ['sh', '-c', 'ulimit -c 0; "$@"; exit', 'sh'];
+  const isolated = ['--pid', '--fork', '--kill-child', '--mount-proc', ...shell, ...kernel];
   return network.start('unshare', isolated, {
     env: cleanEnvironment({ TMPDIR: memoryDirectory(memoryMib * MIB) }),
     stdio: ['pipe', 'pipe', 'pipe'],

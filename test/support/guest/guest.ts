@@ -1,6 +1,5 @@
-import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Running } from '../cli.js';
 import { boot } from './boot.js';
@@ -56,7 +55,7 @@ export class Guest {
   private constructor(network: GuestNetwork, memoryMib: number) {
     const port = network.take();
     this.address = port.address;
-    this.directory = mkdtempSync(join(realpathSync(tmpdir()), 'calyx-guest-'));
+    this.directory = mkdtempSync(join(network.directory, `${port.tap}-`));
     this.#running = boot({ network, port, directory: this.directory, memoryMib });
     this.#running.child.stdout?.on('data', (text: string) => this.#onConsole(text));
     this.#running.child.stderr?.on('data', (text: string) => this.#onConsole(text));

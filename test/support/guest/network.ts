@@ -1,9 +1,26 @@
 import { once } from 'node:events';
 import type { SpawnOptions } from 'node:child_process';
+import { mkdtempSync, realpathSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { start, type Running } from '../cli.js';
 
 /** The address of the host's end, where guests find servers under test. */
 export const HOST_ADDRESS = '10.97.0.1';
+
+/** Past this, a network is not going to be made, or its processes are not going to end. */
+const DEADLINE_MS = 10_000;
+
+// Lives as long as its standard input, which ends with the process that made it; then kills what is left in the network, and
+// removes its directory. A terminal's interrupt goes to it as well.
+const HOLD = `
+trap '' INT TERM HUP
+echo
+cat
+for each in /proc/[0-9]*; do
+  test "$each" = "/proc/$$" || test ! "$each/ns/net" -ef "/proc/$$/ns/net" || kill -KILL "\${each#/proc/}"
+done
+rm -rf -- "$1"`;
 
 /** Where a guest is plugged in. */
 export interface Port {
@@ -16,28 +33,25 @@ export interface Port {
  * nothing is left behind by a test that is killed, and names and addresses are the same in every test.
  */
 export class GuestNetwork {
+  /** A directory for what the guests and servers of this network need; it is removed with the network. */
+  readonly directory: string;
   readonly #holder: Running;
   readonly #free: Port[] = [];
   readonly #running = new Set<Running>();
 
-  private constructor(holder: Running) {
-    this.#holder = holder;
+  private constructor() {
+    this.directory = mkdtempSync(join(realpathSync(tmpdir()), 'calyx-guests-'));
+    const hold = ['--net', 'sh', '-c', HOLD, 'sh', this.directory];
+    this.#holder = start('unshare', hold, { stdio: ['pipe', 'pipe', 'pipe'], timeout: 0 });
   }
 
   /** Makes a network with ports for so many guests. */
   static async create(guests: number): Promise<GuestNetwork> {
-    // Ends when its standard input does: with this process at the latest.
-    const holder = start(
-      'setpriv',
-      ['--pdeathsig', 'KILL', 'unshare', '--net', 'sh', '-c', 'echo; exec cat'],
-      {
-        stdio: ['pipe', 'pipe', 'pipe'],
-        timeout: 0,
-      },
-    );
-    const network = new GuestNetwork(holder);
+    const network = new GuestNetwork();
     try {
-      await Promise.race([once(holder.child.stdout ?? holder.child, 'data'), holder.ended.then(failed)]);
+      const { child, ended } = network.#holder;
+      const signal = AbortSignal.timeout(DEADLINE_MS);
+      await Promise.race([once(child.stdout ?? child, 'data', { signal }), ended.then(failed)]);
       await network.#configure(guests);
     } catch (error) {
       await network.close();
@@ -89,9 +103,12 @@ export class GuestNetwork {
 
   /** Kills everything that runs in the network, and with the last of it the network goes. */
   async close(): Promise<void> {
-    const all = [...this.#running, this.#holder];
-    for (const { child } of all) child.kill('SIGKILL');
-    await Promise.allSettled(all.map(({ ended }) => ended));
+    for (const { child } of this.#running) child.kill('SIGKILL');
+    // Kills their children too, which may keep their pipes open.
+    this.#holder.child.stdin?.end();
+    const timer = setTimeout(() => this.#holder.child.kill('SIGKILL'), DEADLINE_MS);
+    await Promise.allSettled([this.#holder, ...this.#running].map(({ ended }) => ended));
+    clearTimeout(timer);
   }
 }
 

@@ -1,5 +1,8 @@
 # The guest's first process once its root is complete: brings up the network and the NFS client, says that it is ready, and then
 # obeys one line on the console at a time. 'run ID' runs ID.sh of the job directory, 'kill ID' ends what it started.
+set -e
+# An error of the setup ends the guest; what was wrong is on the console.
+trap 'poweroff -f' EXIT
 job=$1
 . "$job/settings.sh"
 export PATH="$path" HOME=/root LANG=C.UTF-8
@@ -16,7 +19,7 @@ echo "127.0.0.1 localhost $name" >/etc/hosts
 ip link set lo up
 ip address add "$address/24" dev vec0
 ip link set vec0 up
-modprobe -a nfsv3 nfsv4 || echo 'calyx-guest: no NFS client'
+modprobe -a nfsv3 nfsv4
 
 run_job() {
   # In a session of its own, so that all of it can be killed.
@@ -29,6 +32,7 @@ run_job() {
   printf '\ncalyx-guest: %s %s\n' "$1" "$code"
 }
 
+set +e
 stty raw -echo
 echo 'calyx-guest: ready 0'
 while read -r verb id; do
@@ -37,4 +41,3 @@ while read -r verb id; do
     kill) kill -KILL "-$(cat "/run/jobs/$id")" ;;
   esac
 done
-poweroff -f

@@ -1,0 +1,26 @@
+import { bool, enumeration, fixedOpaque, struct, uint32 } from '../../xdr/codec.js';
+import { stateOperation } from '../session-compound.js';
+import { SESSION_ID_BYTES } from './session-table.js';
+
+/** channel_dir_from_client4. */
+const wish = enumeration({ fore: 1, back: 2, foreOrBoth: 3, backOrBoth: 7 });
+
+/** channel_dir_from_server4: the fore channel where the client leaves the choice. */
+const GRANTED = { fore: 1, back: 2, foreOrBoth: 1, backOrBoth: 3 } as const;
+
+/**
+ * BIND_CONN_TO_SESSION (RFC 8881, section 18.34). Every connection may be used for every session, so there is nothing to remember. A
+ * client that offers a connection for the back channel alone is told that it is one; it is never used.
+ *
+ * Errors: `BADSESSION`.
+ */
+export const bindConnToSession = stateOperation({
+  name: 'BIND_CONN_TO_SESSION',
+  args: struct({ sessionId: fixedOpaque(SESSION_ID_BYTES), direction: wish, rdma: bool }),
+  result: struct({ sessionId: fixedOpaque(SESSION_ID_BYTES), direction: uint32, rdma: bool }),
+  handle: ({ sessionId, direction }, { state }) => ({
+    sessionId: state.sessions.find(sessionId).id,
+    direction: GRANTED[direction],
+    rdma: false,
+  }),
+});

@@ -1,0 +1,23 @@
+import { fixedOpaque, nothing } from '../../xdr/codec.js';
+import { stateOperation } from '../session-compound.js';
+import { NFS4, Nfs4Error } from '../status.js';
+import { SESSION_ID_BYTES } from './session-table.js';
+
+/**
+ * DESTROY_SESSION (RFC 8881, section 18.37). The session that the compound itself uses may be destroyed by its last operation. Requests that
+ * run on other slots are answered, and only their replies are not kept.
+ *
+ * Errors: `BADSESSION`, `NOT_ONLY_OP`.
+ */
+export const destroySession = stateOperation({
+  name: 'DESTROY_SESSION',
+  args: fixedOpaque(SESSION_ID_BYTES),
+  result: nothing,
+  handle: (id, compound) => {
+    const session = compound.state.sessions.find(id);
+    if (session === compound.sequence?.session && compound.position + 1 < compound.operations)
+      throw new Nfs4Error(NFS4.NOT_ONLY_OP);
+    compound.state.sessions.destroy(session);
+    return undefined;
+  },
+});

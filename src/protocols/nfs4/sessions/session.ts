@@ -1,0 +1,44 @@
+import type { Client } from '../state/client.js';
+import { NFS4, Nfs4Error } from '../status.js';
+import type { ChannelAttributes } from './channel.js';
+import type { ReplyCache } from './reply-cache.js';
+import { Slot } from './slot.js';
+
+/** A session of a client (RFC 8881, section 2.10). */
+export class Session {
+  readonly id: Uint8Array;
+  readonly client: Client;
+  readonly fore: ChannelAttributes;
+  /** Slots that were used, by number. */
+  readonly #slots = new Map<number, Slot>();
+  readonly #cache: ReplyCache;
+
+  constructor(id: Uint8Array, client: Client, fore: ChannelAttributes, cache: ReplyCache) {
+    this.id = id;
+    this.client = client;
+    this.fore = fore;
+    this.#cache = cache;
+  }
+
+  /** The highest slot that a client may use. */
+  get highestSlot(): number {
+    return this.fore.maxRequests - 1;
+  }
+
+  /** Throws Nfs4Error `BADSLOT`. */
+  slot(number: number): Slot {
+    if (number > this.highestSlot) throw new Nfs4Error(NFS4.BADSLOT);
+    let slot = this.#slots.get(number);
+    if (slot === undefined) {
+      slot = new Slot(this.#cache);
+      this.#slots.set(number, slot);
+    }
+    return slot;
+  }
+
+  /** Forgets the replies. */
+  clear(): void {
+    for (const slot of this.#slots.values()) slot.clear();
+    this.#slots.clear();
+  }
+}
