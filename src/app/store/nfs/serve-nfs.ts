@@ -4,6 +4,7 @@ import { isLoopback } from '../../../protocols/http/guard.js';
 import type { ListenAddress } from '../../../protocols/http/create-server.js';
 import { mountProgram } from '../../../protocols/nfs3/mount/mount-program.js';
 import { nfs3Version } from '../../../protocols/nfs3/nfs3-program.js';
+import { nfs4Server } from '../../../protocols/nfs4/program.js';
 import { createRpcServer, type RpcServerLoad } from '../../../protocols/rpc/create-rpc-server.js';
 import type { RpcProgram } from '../../../protocols/rpc/rpc-program.js';
 import { LOOPBACK_RULES, type AllowRule } from './nfs-access.js';
@@ -16,6 +17,9 @@ export interface NfsConfig {
   readonly allow: readonly AllowRule[];
   readonly privilegedPorts: boolean;
 }
+
+/** How often leases that are over are looked for. */
+const EXPIRY_MS = 10_000;
 
 /** An NFS server that runs. */
 export interface RunningNfs {
@@ -52,12 +56,29 @@ export async function serveNfs(
     allow: config.allow.length > 0 ? config.allow : LOOPBACK_RULES,
     privilegedPorts: config.privilegedPorts,
   });
-  const nfs: RpcProgram = { name: 'NFS', program: 100_003, versions: new Map([[3, nfs3Version(exports)]]) };
+  const { version: version4, state } = nfs4Server(exports);
+  const nfs: RpcProgram = {
+    name: 'NFS',
+    program: 100_003,
+    versions: new Map([
+      [3, nfs3Version(exports)],
+      [4, version4],
+    ]),
+  };
   const server = createRpcServer([nfs, mountProgram(exports)], {
     admit: (peer) => exports.treeFor(peer) !== undefined,
     onError: (what, peer, error) =>
       parts.logger.debug({ err: error, what, client: peer?.address }, 'an NFS client was dropped'),
   });
   const address = await server.listen(config.listen);
-  return { address, load: () => server.load(), close: () => server.close() };
+  // So that the files of a client that is gone do not count as open.
+  const expiry = setInterval(() => state.expireLeases(), EXPIRY_MS).unref();
+  return {
+    address,
+    load: () => server.load(),
+    close: () => {
+      clearInterval(expiry);
+      return server.close();
+    },
+  };
 }
