@@ -2,11 +2,22 @@ import { statSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { calyxIn, mount, NFS_VERSIONS, pythonScript, startGuestStore } from '../support/guest/mounted-store.js';
+import {
+  calyxIn,
+  mount,
+  NFS_VERSIONS,
+  pythonScript,
+  startGuestStore,
+} from '../support/guest/mounted-store.js';
 import { calyxJson } from '../support/cli.js';
 import { suiteDirectory } from '../support/directories.js';
 import { guestUnavailable } from '../support/guest/availability.js';
-import { expectedViews, sha256Of, type ExpectedViews, type ViewedModel } from '../support/guest/expected-views.js';
+import {
+  expectedViews,
+  sha256Of,
+  type ExpectedViews,
+  type ViewedModel,
+} from '../support/guest/expected-views.js';
 import { startGuest, type Guest } from '../support/guest/guest.js';
 import { createNetwork, type GuestNetwork } from '../support/guest/network.js';
 import { MODELS } from '../support/models.js';
@@ -34,7 +45,9 @@ describe.skipIf(guestUnavailable() !== undefined)('a mounted store', () => {
     const data = join(root, 'data');
     const revisions: string[] = [];
     for (const { name, path } of MODELS)
-      revisions.push((await calyxJson('add', path, '--name', `acme/${name}`, '--data', data))['revision'] as string);
+      revisions.push(
+        (await calyxJson('add', path, '--name', `acme/${name}`, '--data', data))['revision'] as string,
+      );
     network = await createNetwork({ guests: 1 });
     const [started, store] = await Promise.all([startGuest(network), startGuestStore(network, data)]);
     guest = started;
@@ -59,12 +72,19 @@ describe.skipIf(guestUnavailable() !== undefined)('a mounted store', () => {
   });
   afterAll(() => network.close());
 
-  it.skipIf(noPython !== undefined)('is compared with slices that have the tensors of their models', async () => {
-    for (const { blocks, source, fetched } of models) {
-      const whole = { blocks: Array.from({ length: blocks }, (_, block) => block), embed: true, head: true };
-      await expectSlice(fetched[`0-${String(blocks)}+embed+head`] ?? '', await tensorsOf(source), whole);
-    }
-  });
+  it.skipIf(noPython !== undefined)(
+    'is compared with slices that have the tensors of their models',
+    async () => {
+      for (const { blocks, source, fetched } of models) {
+        const whole = {
+          blocks: Array.from({ length: blocks }, (_, block) => block),
+          embed: true,
+          head: true,
+        };
+        await expectSlice(fetched[`0-${String(blocks)}+embed+head`] ?? '', await tensorsOf(source), whole);
+      }
+    },
+  );
 
   describe.each(NFS_VERSIONS)('with NFS %s', (version) => {
     const at = `/mnt/${version}`;
@@ -96,11 +116,16 @@ describe.skipIf(guestUnavailable() !== undefined)('a mounted store', () => {
       const paths = [...views.json.keys()];
       const script = `import sys; [print(open(path).read().replace(chr(10), '')) for path in sys.argv[1:]]`;
       const found = await guest.sh(`cd ${at}; python3 -c "${script}" ${paths.join(' ')}`);
-      const documents = found.trimEnd().split('\n').map((line) => JSON.parse(line) as unknown);
+      const documents = found
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as unknown);
       expect(documents).toHaveLength(paths.length);
       for (const [index, path] of paths.entries())
         expect(documents[index], path).toMatchObject(views.json.get(path) as object);
-      const weightMaps = documents.filter((each) => (each as { weight_map?: unknown }).weight_map !== undefined);
+      const weightMaps = documents.filter(
+        (each) => (each as { weight_map?: unknown }).weight_map !== undefined,
+      );
       expect(weightMaps.map((each) => (each as { weight_map: unknown }).weight_map)).toEqual(
         [...views.json.values()].flatMap((each) => (each as { weight_map?: unknown }).weight_map ?? []),
       );
@@ -144,7 +169,9 @@ describe.skipIf(guestUnavailable() !== undefined)('a mounted store', () => {
       const slices = ['0-99', '3-3', '4-2', '03-4', '1-2+head+embed', '1-2+tail', '-', '..x', '1-2 '];
       const others = ['models/acme/none', 'models/acme/tiny-calyx@main', 'models/none', 'none', 'hub/none'];
       const paths = [...slices.map((slice) => `slices/acme/tiny-calyx/${slice}`), ...others];
-      const { stdout, stderr } = await guest.run(`cd ${at}; stat ${paths.map((path) => `'${path}'`).join(' ')}`);
+      const { stdout, stderr } = await guest.run(
+        `cd ${at}; stat ${paths.map((path) => `'${path}'`).join(' ')}`,
+      );
       expect(stdout).toBe('');
       expect(stderr.match(/No such file or directory/g)).toHaveLength(paths.length);
     });

@@ -45,7 +45,10 @@ export async function startGuestStore(
       text += piece;
       if (text.includes('\n')) resolve(JSON.parse(text) as { url: string });
     });
-    running.ended.then((ended) => reject(new Error(`the store did not start: ${JSON.stringify(ended)}`)), reject);
+    running.ended.then(
+      (ended) => reject(new Error(`the store did not start: ${JSON.stringify(ended)}`)),
+      reject,
+    );
   });
   return {
     url,
@@ -77,7 +80,10 @@ export function mountPoint(version: NfsVersion): string {
 }
 
 /** The command that mounts the store in a guest. */
-export function mountCommand(version: NfsVersion, { options, at = mountPoint(version) }: MountOptions = {}): string {
+export function mountCommand(
+  version: NfsVersion,
+  { options, at = mountPoint(version) }: MountOptions = {},
+): string {
   const needed = version === '3' ? `mountport=${String(NFS_PORT)},nolock,` : '';
   const all = `vers=${version},proto=tcp,port=${String(NFS_PORT)},${needed}${options ?? 'rw'}`;
   return `mkdir -p ${at} && mount -t nfs -o ${all} ${HOST_ADDRESS}:/ ${at}`;
