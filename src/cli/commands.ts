@@ -14,6 +14,7 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['verify', async () => (await import('./verify.js')).verifyCommand],
   ['remove', async () => (await import('./remove.js')).removeCommand],
   ['store', async () => (await import('./store.js')).storeCommand],
+  ['advise', async () => (await import('./advise.js')).adviseCommand],
   ['fetch', async () => (await import('./fetch.js')).fetchCommand],
   ['node', async () => (await import('./node.js')).nodeCommand],
   ['run', async () => (await import('./run.js')).runModelCommand],

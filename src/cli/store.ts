@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { runStore } from '../app/store/run-store.js';
 import { parseListenAddress } from '../protocols/http/create-server.js';
-import { note, printJson } from './terminal.js';
+import { noteListening, printListening } from './store-report.js';
 import { aborted, runCommand, type CommonOptions } from './run-command.js';
 import { createLogger } from './logger.js';
 import { parseAllowRule, type AllowRule } from '../app/store/nfs/nfs-access.js';
@@ -80,19 +80,8 @@ export function storeCommand(program: Command): void {
               command.getOptionValueSource('nfs') === 'default' && process.env['CALYX_NFS'] === undefined,
             logger: createLogger('store', options.verbose === true),
           });
-          if (options.json === true)
-            printJson({ event: 'listening', url: store.url, nfs: store.nfs ?? null, data: dataDirectory });
-          else {
-            note(`store listening on ${store.url}, data in ${dataDirectory}`);
-            note(`publish a model:   calyx add DIRECTORY --name ORG/NAME --data ${dataDirectory}`);
-            note(
-              `fetch some blocks: calyx fetch ORG/NAME --blocks 0:4 --into DIRECTORY --store ${store.url}`,
-            );
-            if (store.nfsProblem !== undefined)
-              note(
-                `NFS is not served: ${store.nfsProblem.message}; choose a port with --nfs HOST:PORT, or say --no-nfs`,
-              );
-          }
+          if (options.json === true) printListening(store, dataDirectory);
+          else noteListening(store, dataDirectory, options.allow);
           await aborted(signal);
           await store.close();
           return 0;

@@ -18,6 +18,9 @@ describe.skipIf(guestUnavailable() !== undefined)('guests with a kernel of their
 
   it('run a Linux kernel with its NFS client, as root', async () => {
     expect(await one.sh('uname -sm; id -u')).toBe('Linux x86_64\n0\n');
+    expect(await one.sh('uname -r')).toMatch(
+      new RegExp(`^${process.env['CALYX_GUEST_KERNEL'] ?? '[6-9]'}\\.`),
+    );
     expect(await one.sh('cat /proc/cpuinfo')).toContain('User Mode Linux');
     const filesystems = (await one.sh('cat /proc/filesystems')).split('\n');
     expect(filesystems).toContain('nodev\tnfs');

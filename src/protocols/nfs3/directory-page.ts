@@ -34,8 +34,6 @@ export interface PlacedEntry {
 /** What of a directory is asked for. */
 export interface PageRequest<Item> {
   readonly directory: Directory;
-  /** The version of the directory. */
-  readonly change: bigint;
   /** Where to go on. */
   readonly cookie: bigint;
   /** Makes what the reply has for an entry. */
@@ -57,8 +55,8 @@ export interface Page<Item> {
  * @throws Nfs3Error TOOSMALL if there are entries, but not one has room
  */
 export async function readPage<Item>(request: PageRequest<Item>, context: Nfs3Context): Promise<Page<Item>> {
-  const { directory, change, cookie } = request;
-  const listing = await context.listings.entries(context.tree, directory, change);
+  const { directory, cookie } = request;
+  const listing = await context.listings.entries(context.tree, directory, context.change);
   const items: Item[] = [];
   let position = entriesAfter(listing, cookie);
   let batch: readonly ListingEntry[] = DOTS.filter((dot) => dot.cookie > cookie);

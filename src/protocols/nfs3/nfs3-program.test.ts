@@ -1,12 +1,15 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import fc from 'fast-check';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { MemoryTree } from '../../../test/support/memory-tree.js';
 import {
   callProcedure,
   hex,
   noBlobs,
+  TEST_PEER,
   testExports,
   type TestExports,
 } from '../../../test/support/nfs3-call.js';
+import { CalyxError } from '../../core/errors.js';
 import type { RpcProgram } from '../rpc/rpc-program.js';
 import { XdrError } from '../xdr/xdr-error.js';
 import { nfs3Program } from './nfs3-program.js';
@@ -146,6 +149,16 @@ describe('NFS version 3', () => {
     await expectAnswer(LOOKUP, `${directory} ${name}`, `${status} 00000001 ${attributes}`);
     expect(exports.errors).toEqual([]);
   });
+
+  it('LOOKUP that finds nothing tells of the directory as it was before, lest nothing be remembered of what came since', async () => {
+    vi.spyOn(tree.root, 'lookup').mockImplementation(() => {
+      tree.put('late', 'x');
+      return Promise.resolve(undefined);
+    });
+    await expectAnswer(LOOKUP, `${ROOT} 00000004 6c617465`, `00000002 00000001 ${ROOT_FATTR3}`);
+    const since = DIRECTORY_FATTR3('00000002', '5f5e1003');
+    await expectAnswer(GETATTR, ROOT, `00000000 ${since}`);
+  }); // prettier-ignore
 
   it('LOOKUP of a name of 255 bytes says that there is none', async () => {
     await expectAnswer(LOOKUP, `${ROOT} 000000ff ${'61'.repeat(255)} 00`, `00000002 00000001 ${ROOT_FATTR3}`);
@@ -359,6 +372,23 @@ describe('NFS version 3', () => {
     },
   );
 
+  it.each(READERS)('%s answers and reports whatever goes wrong', async (name, number, rest, body) => {
+    const unreadable = new CalyxError('unreadable', 'the disk reported an I/O error');
+    vi.spyOn(tree, 'find').mockImplementationOnce(() => {
+      throw unreadable;
+    });
+    await expectAnswer(number, `${ROOT} ${rest}`, `00000005 ${body}`);
+    const fault = new TypeError('a fault of ours');
+    vi.spyOn(tree.root, 'version').mockImplementationOnce(() => {
+      throw fault;
+    });
+    await expectAnswer(number, `${ROOT} ${rest}`, `00000005 ${body}`);
+    expect(exports.errors).toEqual([
+      { what: `NFSv3 ${name}`, peer: TEST_PEER, error: unreadable },
+      { what: `NFSv3 ${name} of directory 2`, peer: TEST_PEER, error: fault },
+    ]);
+  });
+
   it.each(READERS)(
     '%s refuses arguments that are cut off, too long or wrongly padded',
     async (_, number, rest) => {
@@ -380,4 +410,21 @@ describe('NFS version 3', () => {
         ).rejects.toBeInstanceOf(XdrError);
     },
   );
+
+  it('answers any bytes with a status or refuses them, and does nothing else', async () => {
+    const handles = [ROOT, FILE, DIR, GONE, NEVER_MADE].map((handle) => hex(handle));
+    const args = fc.tuple(fc.constantFrom(...handles, Buffer.alloc(0)), fc.uint8Array({ maxLength: 120 }));
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 21 }), args, async (number, [handle, rest]) => {
+        const given = Buffer.concat([handle, rest.subarray(0, rest.byteLength & ~3)]);
+        try {
+          expect((await callProcedure(program, number, given)).byteLength).toBeGreaterThanOrEqual(4);
+        } catch (error) {
+          expect(error).toBeInstanceOf(XdrError);
+        }
+        expect(exports.errors).toEqual([]);
+      }),
+      { numRuns: 2000 },
+    );
+  });
 });

@@ -21,6 +21,13 @@ export interface Nfs3Context extends Nfs3Server {
   readonly call: RpcCall;
   /** What this client may see. */
   readonly tree: FileTree;
+  /**
+   * The attributes of the node, read before anything else: from attributes that are older than the answer, a client learns that it must ask
+   * again; from newer ones it would take an answer for current that is not, such as that there is no entry of a name.
+   */
+  readonly attributes: Attributes3;
+  /** The version that the attributes tell of. */
+  readonly change: bigint;
 }
 
 /** A procedure that waits for a server. */
@@ -37,8 +44,8 @@ export interface NodeProcedure<Args, Ok, Failed> {
   /** What follows every other status. */
   readonly failed: Codec<Failed>;
   /** Throws Nfs3Error for a status other than NFS3_OK; what else is thrown is mapped by `failureOf` and reported. */
-  run(args: Args, node: TreeNode, context: Nfs3Context): Promise<Ok>;
-  /** The body of a failure; `attributes` of the node, if it was found. */
+  run(args: Args, node: TreeNode, context: Nfs3Context): Ok | Promise<Ok>;
+  /** The body of a failure; `attributes` of the node, if they could be had. */
   failure(attributes: Attributes3 | undefined): Failed;
 }
 
@@ -57,13 +64,17 @@ async function answer<Args, Ok, Failed>(
   server: Nfs3Server,
 ): Promise<Result3<Ok, Failed>> {
   let node: TreeNode | undefined;
+  let attributes: Attributes3 | undefined;
   try {
     const tree = visibleTree(server.exports, call);
     node = await findNode(tree, definition.handle(args));
-    return { status: NFS3.OK, value: await definition.run(args, node, { ...server, call, tree }) };
+    const before = await attributesOf(node);
+    attributes = toAttributes3(before);
+    const context = { ...server, call, tree, attributes, change: before.change };
+    return { status: NFS3.OK, value: await definition.run(args, node, context) };
   } catch (error) {
     reportFailure(server.exports, call, `${definition.name}${describe(node)}`, error);
-    return { status: failureOf(error), value: definition.failure(await attributesIfAny(node)) };
+    return { status: failureOf(error), value: definition.failure(attributes) };
   }
 }
 
@@ -87,16 +98,11 @@ export async function findNode(tree: FileTree, handle: Uint8Array): Promise<Tree
   return node;
 }
 
-/** The attributes of a node in an answer. */
-export async function attributes3Of(node: TreeNode): Promise<Attributes3> {
-  return toAttributes3(await attributesOf(node));
-}
-
 /** Attributes where they are welcome but not owed. */
 export async function attributesIfAny(node: TreeNode | undefined): Promise<Attributes3 | undefined> {
   if (node === undefined) return undefined;
   try {
-    return await attributes3Of(node);
+    return toAttributes3(await attributesOf(node));
   } catch {
     return undefined;
   }

@@ -9,6 +9,8 @@ import type { ServerState } from './state/server-state.js';
 import { NFS4, type Nfs4Status } from './status.js';
 
 const MAX_TAG_BYTES = 1024;
+/** Code points that never stand for text (Unicode, section 23.7). */
+const NONCHARACTERS = /\p{Noncharacter_Code_Point}/u;
 
 /**
  * COMPOUND (RFC 8881, section 16.2): does operations in order until one fails. A request that is no COMPOUND at all throws XdrError;
@@ -38,7 +40,7 @@ export async function compound(
     finish(NFS4.MINOR_VERS_MISMATCH, 0);
     return;
   }
-  if (!isUtf8(tag)) {
+  if (!isUtf8(tag) || NONCHARACTERS.test(Buffer.from(tag).toString())) {
     finish(NFS4.INVAL, 0);
     return;
   }

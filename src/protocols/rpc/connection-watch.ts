@@ -21,9 +21,9 @@ export class ConnectionWatch {
     this.#writtenAt = now;
   }
 
-  /** When the client was last seen to send something, in milliseconds of the clock; undefined if it never did. */
+  /** When an admitted client was last seen to send something, in milliseconds of the clock; undefined if none did. */
   get lastReadAt(): number | undefined {
-    return this.connection.bytesRead === 0 ? undefined : this.#readAt;
+    return this.connection.admitted && this.connection.bytesRead > 0 ? this.#readAt : undefined;
   }
 
   /** Drops the connection if it did nothing for too long. */

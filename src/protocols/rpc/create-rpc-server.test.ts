@@ -322,6 +322,7 @@ describe('listening and closing', () => {
     busy.send(call(1, { ...NFS3, procedure: 1 }), NULL_CALL);
     await busy.receiveRecord();
     const closed = server.close();
+    void server.close();
     await idle.closed;
     finish();
     expect(await busy.receiveRecord()).toBe(record(words(1, 1, 0, 0, 0, 0)).toString('hex'));

@@ -59,6 +59,7 @@ class TcpRpcServer implements RpcServer {
   readonly #server: Server;
   readonly #watches = new Map<ServerConnection, ConnectionWatch>();
   readonly #closed = new AbortController();
+  #closing: Promise<void> | undefined;
   #whenEmpty: (() => void) | undefined;
 
   constructor(programs: readonly RpcProgram[], options: RpcServerOptions) {
@@ -99,20 +100,9 @@ class TcpRpcServer implements RpcServer {
     return { host, port };
   }
 
-  async close(): Promise<void> {
-    this.#closed.abort();
-    this.#server.close();
-    if (this.#watches.size === 0) return;
-    const empty = new Promise<void>((resolve) => (this.#whenEmpty = resolve));
-    for (const connection of [...this.#watches.keys()]) connection.finish();
-    const enough = new AbortController();
-    await Promise.race([
-      empty,
-      this.#clock.sleep(this.#context.limits.closeTimeoutMs, enough.signal).catch(() => undefined),
-    ]);
-    enough.abort();
-    for (const connection of this.#watches.keys()) connection.drop();
-    await empty;
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
   }
 
   connections(): number {
@@ -131,6 +121,22 @@ class TcpRpcServer implements RpcServer {
     };
   }
 
+  async #close(): Promise<void> {
+    this.#closed.abort();
+    this.#server.close();
+    if (this.#watches.size === 0) return;
+    const empty = new Promise<void>((resolve) => (this.#whenEmpty = resolve));
+    for (const connection of [...this.#watches.keys()]) connection.finish();
+    const enough = new AbortController();
+    await Promise.race([
+      empty,
+      this.#clock.sleep(this.#context.limits.closeTimeoutMs, enough.signal).catch(() => undefined),
+    ]);
+    enough.abort();
+    for (const connection of this.#watches.keys()) connection.drop();
+    await empty;
+  }
+
   #accept(socket: Socket): void {
     const peer = peerOf(socket);
     if (peer === undefined || this.#closed.signal.aborted || !this.#makeRoom()) {
@@ -143,7 +149,7 @@ class TcpRpcServer implements RpcServer {
     this.#watches.set(connection, new ConnectionWatch(connection, this.#context.limits, this.#clock.now()));
   }
 
-  /** If all places are taken, gives up the connection that is longest idle, first those on which nothing ever came. */
+  /** If all places are taken, gives up the connection that is longest idle, first strangers and those on which nothing ever came. */
   #makeRoom(): boolean {
     if (this.#watches.size < this.#context.limits.maxConnections) return true;
     let victim: ConnectionWatch | undefined;

@@ -12,6 +12,7 @@ export interface Arrival {
 const MAX_EMPTY_FRAGMENTS = 16;
 /** What the first buffer of a record that comes in pieces takes at most before its bytes are there. */
 const FIRST_PIECE_BYTES = 4096;
+const EMPTY = Buffer.alloc(0);
 
 /**
  * Cuts a stream into records (RFC 5531, section 11). A record that stands in one chunk, in one fragment, is given out as a view;
@@ -23,7 +24,7 @@ const FIRST_PIECE_BYTES = 4096;
  */
 export class RecordReader {
   readonly #maxBytes: number;
-  #chunk: Buffer = Buffer.alloc(0);
+  #chunk: Buffer = EMPTY;
   #at = 0;
   #chunkArrival: Arrival = { bytes: 0, calls: 0 };
   #mark = 0;
@@ -32,7 +33,7 @@ export class RecordReader {
   #left: number | undefined;
   #last = false;
   #emptyFragments = 0;
-  #collected: Buffer = Buffer.alloc(0);
+  #collected: Buffer = EMPTY;
   #collectedBytes = 0;
   /** The memory of the record that `next` returned last. */
   arrival = this.#chunkArrival;
@@ -67,7 +68,7 @@ export class RecordReader {
    */
   next(): Uint8Array | undefined {
     while (this.#at < this.#chunk.byteLength) {
-      if (this.#left === undefined && !this.#readMark()) return undefined;
+      if (this.#left === undefined && !this.#readMark()) break;
       const left = this.#left ?? 0;
       const available = this.#chunk.byteLength - this.#at;
       if (this.#last && this.#collectedBytes === 0 && left <= available) {
@@ -78,7 +79,7 @@ export class RecordReader {
         return record;
       }
       this.#collect(Math.min(left, available));
-      if (this.#left !== 0) return undefined;
+      if (this.#left !== 0) break;
       if (this.#last) {
         const record = this.#collected.subarray(0, this.#collectedBytes);
         this.arrival = { bytes: this.#collected.byteLength, calls: 0 };
@@ -87,6 +88,9 @@ export class RecordReader {
       }
       this.#left = undefined;
     }
+    // An idle connection keeps nothing.
+    this.#chunk = EMPTY;
+    this.#at = 0;
     return undefined;
   }
 
@@ -94,7 +98,7 @@ export class RecordReader {
     this.#left = undefined;
     this.#emptyFragments = 0;
     if (this.#collectedBytes > 0) {
-      this.#collected = Buffer.alloc(0);
+      this.#collected = EMPTY;
       this.#collectedBytes = 0;
     }
   }

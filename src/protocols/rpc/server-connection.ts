@@ -90,6 +90,10 @@ export class ServerConnection implements CallHost {
     return this.#calls;
   }
 
+  get admitted(): boolean {
+    return this.#routes.admitted;
+  }
+
   get midRecord(): boolean {
     return this.#records.midRecord;
   }

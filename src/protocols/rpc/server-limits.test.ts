@@ -359,6 +359,23 @@ describe('more clients than places', () => {
     await busy.receive(REPLY_HEADER);
   });
 
+  it('strangers go first, also if they ask all the time', async () => {
+    let came = 0;
+    // The first that comes is admitted, no other is.
+    await start({ maxConnections: 2, admit: () => (came += 1) === 1 });
+    const known = await open();
+    await answersNull(known);
+    let last = await open();
+    for (let index = 0; index < 3; index += 1) {
+      await clock.advance(10_000);
+      await answersNull(last);
+      const next = await open();
+      await last.closed;
+      last = next;
+    }
+    await answersNull(known);
+  });
+
   it('if all wait for answers, the newcomer is refused', async () => {
     await start({ maxConnections: 2 });
     const busy = [await open(), await open()];

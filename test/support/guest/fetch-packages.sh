@@ -1,8 +1,11 @@
 # Fetches packages, and those that they depend on and the host lacks, and unpacks them; nothing is installed on the host.
-# Arguments: the directory to make, with the unpacked files in its 'root'; then the packages. Run it under a lock.
+# Arguments: the directory to make, with the unpacked files in its 'root'; the release of Debian to take the kernel from, or
+# nothing for the host's own; then the packages. Run it under a lock.
 set -eu
+scripts=$(cd "$(dirname "$0")" && pwd)
 directory=$1
-shift
+release=$2
+shift 2
 # Whoever waited for the lock finds it made.
 test ! -e "$directory/complete" || exit 0
 rm -rf "$directory"
@@ -23,4 +26,5 @@ for name in bin sbin lib lib64; do
   test ! -e "root/$name" || { mkdir -p "root/usr/$name" && cp -a "root/$name/." "root/usr/$name/" && rm -r "root/$name"; }
 done
 rm -r archives
+test -z "$release" || sh "$scripts/fetch-kernel.sh" "$directory" "$release"
 touch complete

@@ -5,9 +5,9 @@ import type { Running } from '../cli.js';
 import { boot } from './boot.js';
 import type { GuestNetwork } from './network.js';
 
-/** A guest is up in 3 s on a quiet machine. */
-const BOOT_TIMEOUT_MS = 60_000;
-const JOB_TIMEOUT_MS = 60_000;
+/** A guest is up in 2 s on a quiet machine. Both are shorter than the time that tests have, so that what happened is told. */
+const BOOT_TIMEOUT_MS = 45_000;
+const JOB_TIMEOUT_MS = 45_000;
 /** More of the console than a kernel's dying words. */
 const CONSOLE_TAIL = 4000;
 
@@ -19,7 +19,7 @@ export interface GuestOptions {
 
 /** How a script is run. */
 export interface JobOptions {
-  /** @default 60000 */
+  /** @default 45000 */
   readonly timeoutMs?: number;
 }
 
@@ -167,7 +167,7 @@ export class Guest {
   }
 }
 
-/** Boots a guest on a free port of the network and waits until it is up: 3 s. It ends with the network at the latest. */
+/** Boots a guest on a free port of the network and waits until it is up: 2 s. It ends with the network at the latest. */
 export function startGuest(network: GuestNetwork, { memoryMib = 1024 }: GuestOptions = {}): Promise<Guest> {
   return Guest.start(network, memoryMib);
 }

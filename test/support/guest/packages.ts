@@ -2,11 +2,17 @@ import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { ROOT } from '../directories.js';
 
 /** What a guest needs beyond a minimal Debian: a kernel, a static shell for its first moments, modprobe, mount.nfs, and libnfs. */
 const PACKAGES = ['user-mode-linux', 'busybox-static', 'kmod', 'nfs-common', 'libnfs-utils'];
+
+/** Other kernels than that of the host's Debian that can be asked for, and the release of Debian that has them. */
+const RELEASES = new Map([
+  [undefined, ''],
+  ['6.12', 'trixie'],
+]);
 
 /** Those of their files that a guest cannot do without. */
 const FILES = {
@@ -17,7 +23,9 @@ const FILES = {
   mount: '/usr/sbin/mount.nfs',
 };
 
-const FETCH = join(ROOT, 'test/support/guest/fetch-packages.sh');
+const SCRIPTS = ['fetch-packages.sh', 'fetch-kernel.sh'].map((name) =>
+  join(ROOT, 'test/support/guest', name),
+);
 
 /** A download of 45 MB that takes longer than this is stuck. */
 const FETCH_TIMEOUT_MS = 300_000;
@@ -35,19 +43,26 @@ export interface Packages {
 /**
  * The packages of a guest, from the cache or fetched with apt and unpacked into it; nothing is installed on the host. What is
  * installed there is not fetched, because a guest sees the host's files too. The cache is `CALYX_TEST_CACHE`, else `calyx-tests`
- * in the user's cache directory.
+ * in the user's cache directory. `CALYX_GUEST_KERNEL=6.12` asks for that kernel instead of the one that the host's Debian has.
  * @throws Error that tells what went wrong
  */
 export function unpackedPackages(): Packages {
-  const cache = process.env['CALYX_TEST_CACHE'] ?? join(userCache(), 'calyx-tests');
+  const cache = resolve(process.env['CALYX_TEST_CACHE'] ?? join(userCache(), 'calyx-tests'));
   // What the host has installed is part of the key, because it is not fetched.
-  const key = createHash('sha256').update(readFileSync(FETCH)).update(PACKAGES.join(' '));
+  const wanted = process.env['CALYX_GUEST_KERNEL'];
+  const release = RELEASES.get(wanted);
+  if (release === undefined)
+    throw new Error(`CALYX_GUEST_KERNEL can be 6.12 or unset, not ${String(wanted)}`);
+  const packages = release === '' ? PACKAGES : [...PACKAGES, 'patchelf'];
+  const key = createHash('sha256').update([release, ...packages].join(' '));
+  for (const script of SCRIPTS) key.update(readFileSync(script));
   for (const path of Object.values(FILES)) key.update(`${path} ${String(existsSync(path))}`);
   const directory = join(cache, `guest-${key.digest('hex').slice(0, 12)}`);
   const cached = locate(directory);
   if (cached !== undefined) return cached;
   mkdirSync(cache, { recursive: true });
-  const fetched = spawnSync('flock', [`${directory}.lock`, 'sh', FETCH, directory, ...PACKAGES], {
+  const fetch = ['sh', SCRIPTS[0] ?? '', directory, release, ...packages];
+  const fetched = spawnSync('flock', [`${directory}.lock`, ...fetch], {
     encoding: 'utf8',
     timeout: FETCH_TIMEOUT_MS,
   });
@@ -55,7 +70,7 @@ export function unpackedPackages(): Packages {
   if (fetched.status === 0 && found !== undefined) return found;
   const said = fetched.error?.message ?? fetched.stderr.trim();
   throw new Error(
-    `cannot fetch ${PACKAGES.join(', ')} with apt-get: ${said || 'they hold no kernel or mount.nfs'}`,
+    `cannot fetch ${packages.join(', ')} with apt-get: ${said || 'they hold no kernel or mount.nfs'}`,
   );
 }
 

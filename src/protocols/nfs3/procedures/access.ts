@@ -1,8 +1,6 @@
-import type { NodeAttributes } from '../../nfs/attributes.js';
-import { attributesOf } from '../../nfs/attributes.js';
 import { struct, uint32 } from '../../xdr/codec.js';
 import { handle3 } from '../arguments3.js';
-import { postOpAttributes, toAttributes3 } from '../attributes3.js';
+import { postOpAttributes, type Attributes3 } from '../attributes3.js';
 import { nodeProcedure } from '../node-procedure.js';
 
 const ACCESS = { READ: 0x01, LOOKUP: 0x02, MODIFY: 0x04, EXTEND: 0x08, DELETE: 0x10, EXECUTE: 0x20 } as const;
@@ -20,16 +18,13 @@ export const access = nodeProcedure({
   handle: ({ object }) => object,
   ok: struct({ attributes: postOpAttributes, access: uint32 }),
   failed: struct({ attributes: postOpAttributes }),
-  run: async ({ access: asked }, node) => {
-    const attributes = await attributesOf(node);
-    return { attributes: toAttributes3(attributes), access: asked & granted(attributes) };
-  },
+  run: ({ access: asked }, _, { attributes }) => ({ attributes, access: asked & granted(attributes) }),
   failure: (attributes) => ({ attributes }),
 });
 
 /** The rights of everyone by the mode. LOOKUP means nothing on a file, EXECUTE nothing on a directory. */
-function granted({ kind, mode }: NodeAttributes): number {
+function granted({ type, mode }: Attributes3): number {
   const read = (mode & 0o4) === 0 ? 0 : ACCESS.READ;
-  const execute = (mode & 0o1) === 0 ? 0 : kind === 'directory' ? ACCESS.LOOKUP : ACCESS.EXECUTE;
+  const execute = (mode & 0o1) === 0 ? 0 : type === 'DIR' ? ACCESS.LOOKUP : ACCESS.EXECUTE;
   return read | execute | WRITES;
 }

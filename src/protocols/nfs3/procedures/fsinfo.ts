@@ -2,7 +2,7 @@ import { struct, uint32, uint64 } from '../../xdr/codec.js';
 import { handle3 } from '../arguments3.js';
 import { postOpAttributes, time3 } from '../attributes3.js';
 import { MAX_LISTING_BYTES, MAX_READ_BYTES, MAX_WRITE_BYTES, TRANSFER_MULTIPLE } from '../limits.js';
-import { attributesIfAny, nodeProcedure } from '../node-procedure.js';
+import { nodeProcedure } from '../node-procedure.js';
 
 /** FSF3_HOMOGENEOUS: PATHCONF is the same everywhere. Not CANSETTIME, LINK or SYMLINK: those are writes. */
 const HOMOGENEOUS = 0x0008;
@@ -28,8 +28,8 @@ export const fsinfo = nodeProcedure({
     properties: uint32,
   }),
   failed: struct({ attributes: postOpAttributes }),
-  run: async (_, node) => ({
-    attributes: await attributesIfAny(node),
+  run: (_, __, { attributes }) => ({
+    attributes,
     readMax: MAX_READ_BYTES,
     readPreferred: MAX_READ_BYTES,
     readMultiple: TRANSFER_MULTIPLE,

@@ -1,7 +1,7 @@
 import { position64, struct, uint32 } from '../../xdr/codec.js';
 import { handle3 } from '../arguments3.js';
 import { postOpAttributes } from '../attributes3.js';
-import { attributesIfAny, nodeProcedure } from '../node-procedure.js';
+import { nodeProcedure } from '../node-procedure.js';
 
 /** FSSTAT (RFC 1813, section 3.3.18): a full file system, since nothing can be written. */
 export const fsstat = nodeProcedure({
@@ -19,8 +19,7 @@ export const fsstat = nodeProcedure({
     unchangedSeconds: uint32,
   }),
   failed: struct({ attributes: postOpAttributes }),
-  run: async (_, node, { exports }) => {
-    const attributes = await attributesIfAny(node);
+  run: async (_, __, { attributes, exports }) => {
     const { bytes, files } = await exports.statistics();
     return {
       attributes,

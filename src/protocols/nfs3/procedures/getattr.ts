@@ -1,7 +1,7 @@
 import { nothing, struct } from '../../xdr/codec.js';
 import { handle3 } from '../arguments3.js';
 import { attributes3 } from '../attributes3.js';
-import { attributes3Of, nodeProcedure } from '../node-procedure.js';
+import { nodeProcedure } from '../node-procedure.js';
 
 /** GETATTR (RFC 1813, section 3.3.1). */
 export const getattr = nodeProcedure({
@@ -10,6 +10,6 @@ export const getattr = nodeProcedure({
   handle: ({ object }) => object,
   ok: struct({ attributes: attributes3 }),
   failed: nothing,
-  run: async (_, node) => ({ attributes: await attributes3Of(node) }),
+  run: (_, __, { attributes }) => ({ attributes }),
   failure: () => undefined,
 });

@@ -12,12 +12,9 @@ export const lookup = nodeProcedure({
   handle: ({ what }) => what.directory,
   ok: struct({ object: handle3, attributes: postOpAttributes, directoryAttributes: postOpAttributes }),
   failed: struct({ directoryAttributes: postOpAttributes }),
-  run: async ({ what }, node) => {
+  run: async ({ what }, node, { attributes: directoryAttributes }) => {
     const directory = asDirectory(node);
-    const name = entryName(what.name);
-    // Read before the lookup: with attributes older than the answer, a client asks again rather than keep what is no longer true.
-    const directoryAttributes = await attributesIfAny(directory);
-    const found = await entryNamed(directory, name);
+    const found = await entryNamed(directory, entryName(what.name));
     if (found === undefined) throw new Nfs3Error(NFS3.NOENT);
     return { object: found.handle, attributes: await attributesIfAny(found), directoryAttributes };
   },

@@ -1,7 +1,7 @@
 import { bool, struct, uint32 } from '../../xdr/codec.js';
 import { handle3, MAX_NAME_BYTES } from '../arguments3.js';
 import { postOpAttributes } from '../attributes3.js';
-import { attributesIfAny, nodeProcedure } from '../node-procedure.js';
+import { nodeProcedure } from '../node-procedure.js';
 
 /** PATHCONF (RFC 1813, section 3.3.20). */
 export const pathconf = nodeProcedure({
@@ -18,8 +18,8 @@ export const pathconf = nodeProcedure({
     casePreserving: bool,
   }),
   failed: struct({ attributes: postOpAttributes }),
-  run: async (_, node) => ({
-    attributes: await attributesIfAny(node),
+  run: (_, __, { attributes }) => ({
+    attributes,
     maxLinks: 1,
     maxNameBytes: MAX_NAME_BYTES,
     refusesLongNames: true,

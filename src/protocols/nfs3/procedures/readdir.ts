@@ -1,7 +1,6 @@
-import { attributesOf } from '../../nfs/attributes.js';
 import { bool, list, struct, uint32, uint64, type Infer } from '../../xdr/codec.js';
 import { handle3, name3, verifier3 } from '../arguments3.js';
-import { postOpAttributes, toAttributes3 } from '../attributes3.js';
+import { postOpAttributes } from '../attributes3.js';
 import { COOKIE_VERIFIER, ListMeter, readPage, roomBeside } from '../directory-page.js';
 import { asDirectory } from '../entries.js';
 import { MAX_LISTING_BYTES } from '../limits.js';
@@ -29,14 +28,12 @@ export const readdir = nodeProcedure({
     const directory = asDirectory(node);
     const maxBytes = Math.min(count, MAX_LISTING_BYTES);
     await context.call.reserve(maxBytes);
-    const attributes = await attributesOf(directory);
-    const head = { attributes: toAttributes3(attributes), verifier: COOKIE_VERIFIER };
+    const head = { attributes: context.attributes, verifier: COOKIE_VERIFIER };
     // The count is that of the whole READDIR3resok.
     const meter = new ListMeter(entry, roomBeside(maxBytes, ok, { ...head, entries: [], eof: true }));
     const page = await readPage<Infer<typeof entry>>(
       {
         directory,
-        change: attributes.change,
         cookie,
         item: (placed) => placed,
         add: (item) => meter.add(item),

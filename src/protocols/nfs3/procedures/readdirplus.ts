@@ -1,7 +1,6 @@
-import { attributesOf } from '../../nfs/attributes.js';
 import { bool, list, optional, struct, uint32, uint64, type Infer } from '../../xdr/codec.js';
 import { handle3, name3, verifier3 } from '../arguments3.js';
-import { postOpAttributes, toAttributes3 } from '../attributes3.js';
+import { postOpAttributes } from '../attributes3.js';
 import { COOKIE_VERIFIER, ListMeter, readPage, roomBeside } from '../directory-page.js';
 import { asDirectory } from '../entries.js';
 import { MAX_LISTING_BYTES } from '../limits.js';
@@ -43,15 +42,13 @@ export const readdirplus = nodeProcedure({
     const directory = asDirectory(node);
     const maxBytes = Math.min(maxCount, MAX_LISTING_BYTES);
     await context.call.reserve(maxBytes);
-    const attributes = await attributesOf(directory);
-    const head = { attributes: toAttributes3(attributes), verifier: COOKIE_VERIFIER };
+    const head = { attributes: context.attributes, verifier: COOKIE_VERIFIER };
     // maxcount is that of the whole READDIRPLUS3resok, dircount that of the entries without attributes and handles.
     const whole = new ListMeter(entry, roomBeside(maxBytes, ok, { ...head, entries: [], eof: true }));
     const information = new ListMeter(directoryInformation, Math.min(directoryCount, MAX_LISTING_BYTES));
     const page = await readPage<Infer<typeof entry>>(
       {
         directory,
-        change: attributes.change,
         cookie,
         item: async (placed) => ({
           ...placed,

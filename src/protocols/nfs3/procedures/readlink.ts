@@ -11,6 +11,8 @@ export const readlink = nodeProcedure({
   handle: ({ link }) => link,
   ok: struct({ attributes: postOpAttributes, target: path3 }),
   failed: struct({ attributes: postOpAttributes }),
-  run: () => Promise.reject(new Nfs3Error(NFS3.INVAL)),
+  run: () => {
+    throw new Nfs3Error(NFS3.INVAL);
+  },
   failure: (attributes) => ({ attributes }),
 });

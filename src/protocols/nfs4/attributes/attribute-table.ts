@@ -35,7 +35,7 @@ const changed = ({ attributes }: AttributeSubject): { seconds: bigint; nanosecon
   nanoseconds: attributes.time.nanoseconds,
 });
 
-/** All attributes that can be read, in the order of their numbers, which is the order of their values (RFC 8881, section 3.3.12). */
+/** All attributes that can be read, in the order of their numbers, which is the order of their values (RFC 8881, section 3.3.7). */
 const ATTRIBUTES: readonly Attribute[] = [
   attribute(0, 'supported_attrs', bitmap, ({ minorVersion }) => supportedAttributes(minorVersion)),
   attribute(1, 'type', fileType, ({ node }) => node.kind),

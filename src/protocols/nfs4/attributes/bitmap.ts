@@ -1,6 +1,6 @@
 import { array, uint32, type Codec } from '../../xdr/codec.js';
 
-/** A set of numbers as words of 32 bits, the lowest first (bitmap4 of RFC 8881, section 3.3.7). */
+/** A set of numbers as words of 32 bits, the lowest first (bitmap4 of RFC 8881, section 3.2). */
 export type Bitmap = readonly number[];
 
 /** Today's attributes fill three words; a set that is longer names nothing that exists. */

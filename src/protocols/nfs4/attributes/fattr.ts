@@ -15,7 +15,7 @@ const ERROR_ONLY = bitmapOf([RDATTR_ERROR]);
 const UINT32_BYTES = 4;
 const NO_STATISTICS = { bytes: 0, files: 0 };
 
-/** Attributes with their values (fattr4 of RFC 8881, section 3.3.12). */
+/** Attributes with their values (fattr4 of RFC 8881, section 3.3.7). */
 export const fattr = struct({ mask: bitmap, values: opaque(MAX_VALUE_BYTES) });
 export type Fattr = Infer<typeof fattr>;
 

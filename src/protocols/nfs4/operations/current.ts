@@ -34,7 +34,7 @@ export function setCurrent(compound: Compound, node: TreeNode): void {
   compound.currentStateId = ANONYMOUS;
 }
 
-/** Takes the current filehandle away, as SECINFO does (RFC 8881, section 2.6.3.1.1.8). */
+/** Takes the current filehandle away, as SECINFO does (RFC 8881, section 18.29.3). */
 export function consumeCurrent(compound: Compound): void {
   compound.current = undefined;
   compound.currentStateId = undefined;

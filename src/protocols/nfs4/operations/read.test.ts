@@ -106,18 +106,18 @@ describe('READ', () => {
     ['unreadable', NFS4.IO],
   ] as const)('tells that the source failed with %s', async (code, status) => {
     const failure = new CalyxError(code, 'the source failed');
-    const range = '00000000 00000000 00000001';
-    for (const read of [
+    const failing = [
       () => Promise.reject(failure),
       (): never => {
         throw failure;
       },
-    ]) /* prettier-ignore */ {
+    ];
+    for (const read of failing) {
       const compound = at('big', { source: { read } });
-      expect((await runOperation(compound, READ, `${OPEN} ${range}`)).status).toBe(status);
-      expect(compound.log.errors).toEqual([
-        `READ of the file with file id ${String(tree.at('big').fileId)} of org/name@${'f'.repeat(40)} 127.0.0.1: ${String(failure)}`,
-      ]);
+      const { status: answer } = await runOperation(compound, READ, `${OPEN} 00000000 00000000 00000001`);
+      expect(answer).toBe(status);
+      const file = `the file with file id ${String(tree.at('big').fileId)} of org/name@${'f'.repeat(40)}`;
+      expect(compound.log.errors).toEqual([`READ of ${file} 127.0.0.1: ${String(failure)}`]);
     }
   });
 

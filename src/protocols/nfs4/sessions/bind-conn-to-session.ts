@@ -9,8 +9,7 @@ const wish = enumeration({ fore: 1, back: 2, foreOrBoth: 3, backOrBoth: 7 });
 const GRANTED = { fore: 1, back: 2, foreOrBoth: 1, backOrBoth: 3 } as const;
 
 /**
- * BIND_CONN_TO_SESSION (RFC 8881, section 18.34). Every connection may be used for every session, so there is nothing to remember. A
- * client that offers a connection for the back channel alone is told that it is one; it is never used.
+ * BIND_CONN_TO_SESSION (RFC 8881, section 18.34). SEQUENCE binds connections too. A client that offers a connection for the back channel alone is told that it is one; it is never used.
  *
  * Errors: `BADSESSION`.
  */
@@ -18,9 +17,9 @@ export const bindConnToSession = stateOperation({
   name: 'BIND_CONN_TO_SESSION',
   args: struct({ sessionId: fixedOpaque(SESSION_ID_BYTES), direction: wish, rdma: bool }),
   result: struct({ sessionId: fixedOpaque(SESSION_ID_BYTES), direction: uint32, rdma: bool }),
-  handle: ({ sessionId, direction }, { state }) => ({
-    sessionId: state.sessions.find(sessionId).id,
-    direction: GRANTED[direction],
-    rdma: false,
-  }),
+  handle: ({ sessionId, direction }, { state, call }) => {
+    const session = state.sessions.find(sessionId);
+    session.bind(call.connection);
+    return { sessionId: session.id, direction: GRANTED[direction], rdma: false };
+  },
 });

@@ -62,6 +62,7 @@ export const createSession = stateOperation({
     clients.confirm(client);
     client.renew(clock.now(), compound.call.connection.peer);
     const session = sessions.create(client, fore);
+    session.bind(compound.call.connection);
     const created = { sessionId: session.id, sequence: asked.sequence, flags: FLAGS, fore, back };
     client.createSequence = asked.sequence;
     client.createReply = encodeWhole(result, created);

@@ -52,6 +52,7 @@ export const sequence = stateOperation({
     if (compound.operations > session.fore.maxOperations) throw new Nfs4Error(NFS4.TOO_MANY_OPS);
     if (call.argumentBytes + CALL_HEADER_BYTES > session.fore.maxRequestBytes)
       throw new Nfs4Error(NFS4.REQ_TOO_BIG);
+    session.bind(call.connection);
     session.client.renew(state.clock.now(), call.connection.peer);
     const reply = slot.begin(asked.sequence, compound.requestDigest());
     if (reply !== undefined) throw new Replay(reply);

@@ -1,3 +1,4 @@
+import type { RpcConnection } from '../../rpc/rpc-program.js';
 import type { Client } from '../state/client.js';
 import { NFS4, Nfs4Error } from '../status.js';
 import type { ChannelAttributes } from './channel.js';
@@ -12,12 +13,22 @@ export class Session {
   /** Slots that were used, by number. */
   readonly #slots = new Map<number, Slot>();
   readonly #cache: ReplyCache;
+  readonly #connections = new WeakSet<RpcConnection>();
 
   constructor(id: Uint8Array, client: Client, fore: ChannelAttributes, cache: ReplyCache) {
     this.id = id;
     this.client = client;
     this.fore = fore;
     this.#cache = cache;
+  }
+
+  /** Binds a connection to the session (RFC 8881, section 2.10.3.1). */
+  bind(connection: RpcConnection): void {
+    this.#connections.add(connection);
+  }
+
+  isBound(connection: RpcConnection): boolean {
+    return this.#connections.has(connection);
   }
 
   /** The highest slot that a client may use. */
