@@ -1,4 +1,6 @@
 import { cpSync, existsSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
@@ -197,6 +199,28 @@ describe('opening a slice', () => {
     const opened = open(slice);
     await expect(opened).rejects.toMatchObject({ code });
     await expect(opened).rejects.toThrow(message);
+  });
+
+  it('says what it waits for, as on a mount whose server is away', async () => {
+    const slice = copyOf(whole);
+    const path = join(slice, 'slice.json');
+    const description = readFileSync(path);
+    rmSync(path);
+    execFileSync('mkfifo', [path]);
+    const warned: string[] = [];
+    let opened: Promise<OpenedSlice> | undefined;
+    const told = new Promise<void>((resolve) => {
+      const logger = pino(
+        { level: 'warn' },
+        { write: (line: string) => void resolve(void warned.push(line)) },
+      );
+      const signal = AbortSignal.timeout(30_000);
+      opened = openSlice(slice, { stores: [new URL(store.url)], logger, signal, silenceMs: 50 });
+    });
+    await told;
+    expect(warned[0]).toContain(`nothing was read of ${slice} for 0.05 s`);
+    await writeFile(path, description);
+    expect(await opened).toMatchObject({ blocks: { start: 0, end: 5 } });
   });
 
   it('notices that the directory became another revision while the blocks were loaded', async () => {

@@ -16,6 +16,9 @@ import { nodeParts, nodeSlice, settleRevision, type NodeSlice, type SliceContext
 
 const CONFIG_FILE = 'config.json';
 
+/** A server that restarts is back sooner. */
+const SILENCE_MS = 30_000;
+
 /** A slice that was there already. */
 export interface OpenedSlice extends NodeSlice {
   /** Throws CalyxError `changed` if the directory is another revision's slice by now, as one below a ref that moved. */
@@ -25,22 +28,38 @@ export interface OpenedSlice extends NodeSlice {
 /**
  * Takes a slice that is there already, on a mount or on a disk, for a node: nothing is written. It says itself which blocks of
  * which revision it holds, and every chunk that the node will run is compared with the revision's manifest. On a mount that
- * reads each byte once over the network, at the speed of sequential reads; the engine then finds it in the page cache.
+ * reads each byte once over the network, at the speed of sequential reads; the engine then finds it in the page cache. A mount
+ * makes reads wait while its server is away, and so does this; it warns of that.
  *
  * @param directory such as `/mnt/slices/ORG/NAME@REVISION/0-4+embed`
  * @throws CalyxError `not-found` if there is no slice, or no such model in the stores; `usage` if it is none that a node can run;
  * `corrupt` if it is not what it says; `unsupported` naming what the engine lacks
  */
-export async function openSlice(directory: string, context: SliceContext): Promise<OpenedSlice> {
-  const description = await readSliceDescription(directory);
+export async function openSlice(
+  directory: string,
+  context: SliceContext & { readonly silenceMs?: number },
+): Promise<OpenedSlice> {
+  const { logger, onBytes, silenceMs = SILENCE_MS } = context;
+  const tellSilence = (): void =>
+    logger.warn(
+      `nothing was read of ${directory} for ${silenceMs / 1000} s; does the server of its mount answer?`,
+    );
+  const description = await watched(silenceMs, tellSilence, () => readSliceDescription(directory));
   const { model, revision } = description;
   const settled = await settleRevision({ model, revision }, context);
   const { manifest } = settled;
   if (description.blockCount !== manifest.blockCount)
     throw notWhatItSays(directory, description, `it counts ${description.blockCount} blocks`);
   const blocks = nodeBlocks(directory, description);
-  const config = await readConfig(directory, description, manifest);
-  await checkParts(directory, description, manifest, blocks, context);
+  const config = await watched(silenceMs, tellSilence, async (alive) => {
+    const read = await readConfig(directory, description, manifest);
+    const onRead = (bytes: number): void => {
+      alive();
+      onBytes?.(bytes);
+    };
+    await checkParts(directory, description, manifest, blocks, { ...context, onBytes: onRead });
+    return read;
+  });
   return {
     ...(await nodeSlice(settled, { blocks, directory, config, bytesOnDisk: 0 })),
     checkSame: async () => {
@@ -55,6 +74,20 @@ export async function openSlice(directory: string, context: SliceContext): Promi
       );
     },
   };
+}
+
+/** Calls `tell` when `work` was silent for so long, once for each silence. */
+async function watched<T>(
+  silenceMs: number,
+  tell: () => void,
+  work: (alive: () => void) => Promise<T>,
+): Promise<T> {
+  const timer = setTimeout(tell, silenceMs);
+  try {
+    return await work(() => timer.refresh());
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** The one range of blocks of a slice with the parts that belong to them. */
