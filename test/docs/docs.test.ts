@@ -14,6 +14,8 @@ const PAGES = [
   'CHANGELOG.md',
   'docs/cli.md',
   'docs/formats.md',
+  'docs/nfs-conformance.md',
+  'docs/nfs.md',
   'docs/performance.md',
 ];
 

@@ -59,6 +59,10 @@ const MAX_ROUND_MS = 5_000;
 const FIRST_ROUND_MS = 1_000;
 /** A round reads what the first one could in its time; a much slower way is cut off. */
 const SLOWER = 4;
+/** Fewer have no middle. */
+const MIN_ROUNDS = 3;
+/** Of the time, for what decides about the version. */
+const STREAM_SHARE = 0.65;
 /** Less is read before a connection has come to its speed. */
 const MIN_ROUND_BYTES = 64 * 2 ** 20;
 
@@ -83,7 +87,7 @@ export async function measureMounts(options: MountRounds): Promise<MountFindings
   const session = new MountSession(options);
   try {
     await session.warmUp(streams, totalMs / (runs + 1));
-    await session.inTurns(streams);
+    await session.inTurns(streams, performance.now() + totalMs * STREAM_SHARE);
     const chosen = chooseVersion(session.results(), versions);
     if (chosen !== undefined && session.results().length > 0) {
       const connections = chooseConnections(client, link, chosen.version, session.results()).value;
@@ -95,6 +99,7 @@ export async function measureMounts(options: MountRounds): Promise<MountFindings
           readAheadKb,
           reads: 'small',
         })),
+        performance.now() + totalMs * (1 - STREAM_SHARE),
       );
     }
     signal.throwIfAborted();
@@ -149,9 +154,10 @@ class MountSession {
     }
   }
 
-  /** Every trial once in each round; every other round the other way round. */
-  async inTurns(trials: readonly Trial[]): Promise<void> {
-    for (let round = 0; round < this.#options.rounds; round += 1)
+  /** Every trial once in each round; every other round the other way round. After `deadline` no round begins but the first ones. */
+  async inTurns(trials: readonly Trial[], deadline: number): Promise<void> {
+    for (let round = 0; round < this.#options.rounds; round += 1) {
+      if (round >= MIN_ROUNDS && performance.now() > deadline) return;
       for (const trial of round % 2 === 0 ? trials : trials.toReversed()) {
         if (this.failed.some(({ version }) => version === trial.version)) continue;
         const result = await this.#try(trial, this.#roundMs * SLOWER);
@@ -163,6 +169,7 @@ class MountSession {
         if (result.attributesPerSecond !== undefined) kept.attributeRounds.push(result.attributesPerSecond);
         this.#options.onRound(describeTrial(trial), speed);
       }
+    }
   }
 
   /** Of the versions that did not fail. */

@@ -42,7 +42,7 @@ export async function measureProtocol(
     for (let round = -1; round < rounds; round += 1)
       for (const [version, { reader, speeds, attributes }] of [...open])
         try {
-          const stop = AbortSignal.any([signal, AbortSignal.timeout(roundMs + GRACE_MS)]);
+          const stop = AbortSignal.any([signal, AbortSignal.timeout(Math.ceil(roundMs + GRACE_MS))]);
           const file = await find(reader, largest, stop);
           const speed = await readFor(reader, file, roundMs, stop);
           if (round < 0) continue;

@@ -3,9 +3,18 @@
  * because reading from a server that went away can only be ended by a signal; and mostly in a mount namespace of its own, so
  * that its mounts end with it.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { closeSync, lstatSync, openSync, readFileSync, readSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  lstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmdirSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { RoundJob, RoundResult } from './round-job.js';
 
@@ -13,10 +22,17 @@ const STREAM_BYTES = 8 * 2 ** 20;
 const SMALL_BYTES = 128 * 2 ** 10;
 /** What versions are compared by. */
 const FIRST_BYTES = 2 ** 20;
-const ATTRIBUTES_MS = 300;
+const ATTRIBUTES_MS = 200;
+const UMOUNT_MS = 5_000;
 
-// Whoever started us is gone or has no more jobs. Nothing is mounted between jobs, and during one we die with our namespace.
+let directory: string | undefined;
+
+// Whoever started us is gone, so the mount is ours to end where no namespace does.
 process.once('disconnect', () => {
+  if (directory !== undefined) {
+    spawnSync('umount', ['-l', '-i', directory], { stdio: 'ignore', timeout: UMOUNT_MS });
+    rmdirSync(directory);
+  }
   process.kill(-process.pid, 'SIGKILL');
 });
 process.on('message', (job: RoundJob) => {
@@ -27,6 +43,7 @@ process.on('message', (job: RoundJob) => {
 });
 
 async function round(job: RoundJob): Promise<RoundResult> {
+  directory = job.directory;
   const mountArguments = [...(job.helper ? [] : ['-i']), '-t', 'nfs', '-o', job.options];
   await run('mount', [...mountArguments, job.source, job.directory]);
   try {

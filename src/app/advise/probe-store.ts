@@ -1,4 +1,4 @@
-import { isCalyxError, type CalyxError } from '../../core/errors.js';
+import { CalyxError, isCalyxError } from '../../core/errors.js';
 import type { Answer, NfsVersion, StoreFacts } from '../../placement/mount-advice/client-facts.js';
 import { median } from '../../placement/mount-advice/measurement.js';
 import { callCompound } from '../../protocols/nfs-client/compound.js';
@@ -21,6 +21,8 @@ export interface ProbedStore {
 const SAMPLES = 20;
 /** A store that is up answers an empty call in milliseconds. */
 const CALL_MS = 5_000;
+/** Several reads of 1 MiB over a slow link. */
+const READ_MS = 30_000;
 
 /**
  * Asks a store which versions it has and whether it lets us in.
@@ -33,16 +35,24 @@ export async function probeStore(
   path: string,
   signal: AbortSignal,
 ): Promise<ProbedStore> {
-  const caller = await connectCaller({ ...store, privileged: false, signal, timeoutMs: CALL_MS });
+  const caller = await connectCaller({
+    ...store,
+    privileged: false,
+    signal,
+    timeoutMs: CALL_MS,
+    callTimeoutMs: CALL_MS,
+  });
   let versions: Readonly<Record<NfsVersion, Answer>>;
   let roundTripMs: number;
   try {
     versions = {
-      '3': await has(() => caller.call(NULL3, () => undefined, within(signal))),
+      '3': await has(() => caller.call(NULL3, () => undefined, signal)),
       '4.1': await has(() => minorVersion(caller, 1, signal)),
       '4.2': await has(() => minorVersion(caller, 2, signal)),
     };
     roundTripMs = await measureRoundTrips(caller, versions['3'] === 'yes', signal);
+  } catch (error) {
+    throw noStore(error, store);
   } finally {
     caller.close();
   }
@@ -54,9 +64,18 @@ export async function probeStore(
   };
 }
 
+/** Something listens there, but it does not answer as an NFS server does. */
+function noStore(error: unknown, { host, port }: StoreAddress): unknown {
+  if (!isCalyxError(error, 'timeout', 'unavailable', 'corrupt')) return error;
+  return new CalyxError(error.code, error.message, {
+    hint: `check that ${host}:${port} is the NFS port of a store (calyx store --nfs), not its HTTP port`,
+    cause: error,
+  });
+}
+
 /** A COMPOUND without operations is answered OK by whoever has the minor version (RFC 8881, section 16.2.3). */
 async function minorVersion(caller: RpcCaller, minor: number, signal: AbortSignal): Promise<void> {
-  await callCompound(caller, minor, [], `asking for version 4.${minor}`, within(signal));
+  await callCompound(caller, minor, [], `asking for version 4.${minor}`, signal);
 }
 
 async function has(ask: () => Promise<unknown>): Promise<Answer> {
@@ -75,7 +94,7 @@ async function measureRoundTrips(caller: RpcCaller, v3: boolean, signal: AbortSi
   const times: number[] = [];
   for (let sample = 0; sample <= SAMPLES; sample += 1) {
     const start = performance.now();
-    await caller.call(v3 ? NULL3 : NULL4, () => undefined, within(signal));
+    await caller.call(v3 ? NULL3 : NULL4, () => undefined, signal);
     if (sample > 0) times.push(performance.now() - start);
   }
   return median(times) ?? 0;
@@ -112,16 +131,17 @@ async function openReader(
   privileged: boolean,
   signal: AbortSignal,
 ): Promise<NfsReader> {
-  const caller = await connectCaller({ ...store, privileged, signal, timeoutMs: CALL_MS });
+  const caller = await connectCaller({
+    ...store,
+    privileged,
+    signal,
+    timeoutMs: CALL_MS,
+    callTimeoutMs: READ_MS,
+  });
   try {
-    return await (version === '3' ? Nfs3Reader : Nfs41Reader).open(caller, path, within(signal));
+    return await (version === '3' ? Nfs3Reader : Nfs41Reader).open(caller, path, signal);
   } catch (error) {
     caller.close();
     throw error;
   }
-}
-
-/** The signal, with a deadline for one answer. */
-function within(signal: AbortSignal): AbortSignal {
-  return AbortSignal.any([signal, AbortSignal.timeout(CALL_MS)]);
 }

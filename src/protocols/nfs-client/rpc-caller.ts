@@ -30,6 +30,8 @@ export interface CallerOptions {
   readonly signal: AbortSignal;
   /** For the connection. */
   readonly timeoutMs: number;
+  /** For each call. */
+  readonly callTimeoutMs: number;
 }
 
 /** As kernels do for root. */
@@ -43,13 +45,14 @@ const rest: Codec<XdrReader> = {
 
 /** Connects to a server; throws as `RpcClient.connect` does. */
 export async function connectCaller(options: CallerOptions): Promise<RpcCaller> {
-  const { privileged, ...others } = options;
+  const { privileged, callTimeoutMs, ...others } = options;
   const client = await RpcClient.connect({ ...others, ...(privileged ? { localPort: 'privileged' } : {}) });
   return {
     call: ({ program, version, procedure }, encodeArguments, signal) =>
       client.call(program, version, procedure, argumentsBy(encodeArguments), undefined, rest, {
         credential: CREDENTIAL,
         signal,
+        timeoutMs: callTimeoutMs,
       }),
     close: () => client.close(),
   };

@@ -9,8 +9,8 @@ export interface NfsExports {
   /** Where the bytes come from. */
   readonly source: ByteSource;
   readonly usage: FileUsage;
-  /** For `df`. */
-  statistics(): Promise<ExportStatistics>;
+  /** What a client sees in `df`. */
+  statistics(peer: RpcPeer): Promise<ExportStatistics>;
   /** Told of failures that the client sees as an error, with what it had asked for. */
   onError(what: string, peer: RpcPeer, error: unknown): void;
 }
@@ -23,7 +23,7 @@ export interface FileUsage {
   open(file: FileNode, peer: RpcPeer): () => void;
 }
 
-/** Bytes and files of all that is published. */
+/** Bytes and files of all that a client may see. */
 export interface ExportStatistics {
   readonly bytes: number;
   readonly files: number;

@@ -1,3 +1,4 @@
+import { cachedListing } from '../nfs/listing-cache.js';
 import type { Directory, TreeNode } from '../../catalog/file-tree.js';
 import { entriesAfter, type ListingEntry } from '../nfs/listing.js';
 import { encodeWhole, optional, type Codec } from '../xdr/codec.js';
@@ -56,7 +57,7 @@ export interface Page<Item> {
  */
 export async function readPage<Item>(request: PageRequest<Item>, context: Nfs3Context): Promise<Page<Item>> {
   const { directory, cookie } = request;
-  const listing = await context.listings.entries(context.tree, directory, context.change);
+  const listing = await cachedListing(context.tree, directory);
   const items: Item[] = [];
   let position = entriesAfter(listing, cookie);
   let batch: readonly ListingEntry[] = DOTS.filter((dot) => dot.cookie > cookie);

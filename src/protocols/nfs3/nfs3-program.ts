@@ -1,6 +1,5 @@
 import type { NfsExports } from '../nfs/exports.js';
 import type { RpcProgram, RpcVersion } from '../rpc/rpc-program.js';
-import { ListingCache } from './listing-cache.js';
 import type { Nfs3Procedure } from './node-procedure.js';
 import { access } from './procedures/access.js';
 import { commit } from './procedures/commit.js';
@@ -53,7 +52,7 @@ const PROCEDURES: ReadonlyMap<number, Nfs3Procedure> = new Map([
 
 /** Version 3 of NFS, to stand beside others of the same program. */
 export function nfs3Version(exports: NfsExports): RpcVersion {
-  const server = { exports, listings: new ListingCache() };
+  const server = { exports };
   return new Map([...PROCEDURES].map(([number, make]) => [number, make(server)]));
 }
 

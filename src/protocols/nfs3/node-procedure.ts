@@ -5,7 +5,6 @@ import type { NfsExports } from '../nfs/exports.js';
 import { procedure, type RpcCall, type RpcProcedure } from '../rpc/rpc-program.js';
 import type { Codec } from '../xdr/codec.js';
 import { toAttributes3, type Attributes3 } from './attributes3.js';
-import type { ListingCache } from './listing-cache.js';
 import { describe, reportFailure } from './report.js';
 import { resultOf, type Result3 } from './result.js';
 import { NFS3, Nfs3Error, failureOf } from './status.js';
@@ -13,7 +12,6 @@ import { NFS3, Nfs3Error, failureOf } from './status.js';
 /** What all procedures of one program share. */
 export interface Nfs3Server {
   readonly exports: NfsExports;
-  readonly listings: ListingCache;
 }
 
 /** What one call of a procedure works with. */
@@ -26,8 +24,6 @@ export interface Nfs3Context extends Nfs3Server {
    * again; from newer ones it would take an answer for current that is not, such as that there is no entry of a name.
    */
   readonly attributes: Attributes3;
-  /** The version that the attributes tell of. */
-  readonly change: bigint;
 }
 
 /** A procedure that waits for a server. */
@@ -68,9 +64,8 @@ async function answer<Args, Ok, Failed>(
   try {
     const tree = visibleTree(server.exports, call);
     node = await findNode(tree, definition.handle(args));
-    const before = await attributesOf(node);
-    attributes = toAttributes3(before);
-    const context = { ...server, call, tree, attributes, change: before.change };
+    attributes = toAttributes3(await attributesOf(node));
+    const context = { ...server, call, tree, attributes };
     return { status: NFS3.OK, value: await definition.run(args, node, context) };
   } catch (error) {
     reportFailure(server.exports, call, `${definition.name}${describe(node)}`, error);

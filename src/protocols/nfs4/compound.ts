@@ -9,12 +9,12 @@ import type { ServerState } from './state/server-state.js';
 import { NFS4, type Nfs4Status } from './status.js';
 
 const MAX_TAG_BYTES = 1024;
-/** Code points that never stand for text (Unicode, section 23.7). */
-const NONCHARACTERS = /\p{Noncharacter_Code_Point}/u;
+/** U+FFFE and U+FFFF. */
+const NO_CHARACTERS = ['\ufffe', '\uffff'];
 
 /**
- * COMPOUND (RFC 8881, section 16.2): does operations in order until one fails. A request that is no COMPOUND at all throws XdrError;
- * everything else is told in the result.
+ * COMPOUND (RFC 8881, section 16.2): does operations in order until one fails. A request that is no COMPOUND
+ * at all throws XdrError; everything else is told in the result.
  */
 export async function compound(
   state: ServerState,
@@ -40,7 +40,7 @@ export async function compound(
     finish(NFS4.MINOR_VERS_MISMATCH, 0);
     return;
   }
-  if (!isUtf8(tag) || NONCHARACTERS.test(Buffer.from(tag).toString())) {
+  if (!isText(tag)) {
     finish(NFS4.INVAL, 0);
     return;
   }
@@ -73,4 +73,13 @@ export async function compound(
     result.rewind(start);
     result.raw(error.reply);
   }
+}
+
+/**
+ * Whether a tag is text in UTF-8. The codes that stand for no character are none, although they can be
+ * written.
+ */
+function isText(tag: Uint8Array): boolean {
+  if (tag.byteLength === 0) return true;
+  return isUtf8(tag) && !NO_CHARACTERS.some((character) => Buffer.from(tag).includes(character));
 }

@@ -22,8 +22,9 @@ const FIRST = 3;
 const LAST_OF_MINOR_1 = 58;
 
 /**
- * Every operation of NFSv4 by number, with where it is done (RFC 8881, section 17; RFC 7862, section 15; RFC 8276, section 8.4):
- * `file` in file-operations.ts, `session` in session-operations.ts, `mutation` in mutations.ts, and what is known but not supported.
+ * Every operation of NFSv4 by number, with where it is done (RFC 8881, section 17; RFC 7862, section 15; RFC
+ * 8276, section 8.4): `file` in file-operations.ts, `session` in session-operations.ts, `mutation` in
+ * mutations.ts, and what is known but not supported.
  */
 const TABLE: readonly (readonly [number, string, 'file' | 'session' | 'mutation' | 'unsupported'])[] = [
   [3, 'ACCESS', 'file'],
@@ -120,7 +121,9 @@ function operationOf(number: number, name: string, where: string): Operation<Ses
   return operation;
 }
 
-/** The operation of a number; undefined if the minor version has none (RFC 8178, section 8.2.1: OP_ILLEGAL). */
+/**
+ * The operation of a number; undefined if the minor version has none (RFC 8178, section 8.2.1: OP_ILLEGAL).
+ */
 export function operationFor(number: number, minorVersion: 1 | 2): Operation<SessionCompound> | undefined {
   if (number < FIRST || (minorVersion === 1 && number > LAST_OF_MINOR_1)) return undefined;
   return OPERATIONS.get(number);

@@ -42,10 +42,16 @@ const serverOfCopy = union({
   address: [3, struct({ netId: text, address: text })],
 });
 
-/** What follows the status of SETATTR, whichever it is: the attributes that were set, none (RFC 8881, section 18.30.2). */
+/**
+ * What follows the status of SETATTR, whichever it is: the attributes that were set, none (RFC 8881, section
+ * 18.30.2).
+ */
 const NO_ATTRIBUTES_SET = 0;
 
-/** Every operation that would change something: its arguments are read, and the file system is read-only (NFS4ERR_ROFS). */
+/**
+ * Every operation that would change something: its arguments are read, and the file system is read-only
+ * (NFS4ERR_ROFS).
+ */
 export const mutations: ReadonlyMap<number, Operation> = new Map([
   [5, refused('COMMIT', struct({ offset: uint64, count: uint32 }))],
   [6, refused('CREATE', struct({ type: typeOfNewFile, name: component, attributes: newAttributes }), named)],

@@ -29,13 +29,17 @@ export interface Compound {
 }
 
 /**
- * An operation as the dispatch table has it. Decodes its arguments, writes what follows the status, and returns the status; what it
- * threw instead of returning counts alone: an Nfs4Error with its status, an XdrError as BADXDR.
+ * An operation as the dispatch table has it. Decodes its arguments, writes what follows the status, and
+ * returns the status; what it threw instead of returning counts alone: an Nfs4Error with its status, an
+ * XdrError as BADXDR.
  */
 export interface Operation<C extends Compound = Compound> {
   readonly name: string;
   call(args: XdrReader, result: XdrWriter, compound: C): Nfs4Status | Promise<Nfs4Status>;
-  /** Writes what follows a status other than NFS4_OK when `call` threw. Absent where nothing does, as for most. */
+  /**
+   * Writes what follows a status other than NFS4_OK when `call` threw. Absent where nothing does, as for
+   * most.
+   */
   failure?(result: XdrWriter): void;
 }
 

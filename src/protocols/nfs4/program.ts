@@ -18,8 +18,8 @@ export interface Nfs4Server {
 }
 
 /**
- * Serves `exports` by NFS version 4, minor versions 1 and 2. Leases that are over are noticed when requests come; to notice them without, call
- * `state.expireLeases()` now and then.
+ * Serves `exports` by NFS version 4, minor versions 1 and 2. Leases that are over are noticed when requests
+ * come; to notice them without, call `state.expireLeases()` now and then.
  */
 export function nfs4Server(exports: NfsExports, options: Nfs4Options = {}): Nfs4Server {
   const state = new ServerState(exports, options);

@@ -104,7 +104,8 @@ export class RunningCompound implements SessionCompound {
     if (this.sequence === undefined) return;
     const { slot, keep } = this.sequence;
     if (keep) slot.end(this.#result.copyFrom(this.#start));
-    // The client never gets this reply and will ask again. Nothing here cannot be done twice, so that is better than not to have it.
+    // The client never gets this reply and will ask again. Nothing here cannot be done twice, so that is
+    // better than not to have it.
     else if (this.call.signal.aborted) slot.undo();
     else slot.end(undefined);
   }

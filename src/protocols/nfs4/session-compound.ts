@@ -17,7 +17,10 @@ export interface SessionCompound extends Compound {
   readonly position: number;
   /** Whom the caller acts for, as far as it says so. */
   readonly principal: string;
-  /** A digest of tag, principal, number of operations and what follows the operation that runs: the same for retries of one request. */
+  /**
+   * A digest of tag, principal, number of operations and what follows the operation that runs: the same for
+   * retries of one request.
+   */
   requestDigest(): number;
 }
 
@@ -42,7 +45,10 @@ export function clientOf(compound: SessionCompound): Client {
   return compound.client;
 }
 
-/** A stateid, or the current one where it asks for that (RFC 8881, section 16.2.3.1.2). Throws Nfs4Error `BAD_STATEID`. */
+/**
+ * A stateid, or the current one where it asks for that (RFC 8881, section 16.2.3.1.2). Throws Nfs4Error
+ * `BAD_STATEID`.
+ */
 export function currentOr(id: StateId, compound: Compound): StateId {
   if (!isCurrentStateId(id)) return id;
   if (compound.currentStateId === undefined) throw new Nfs4Error(NFS4.BAD_STATEID);

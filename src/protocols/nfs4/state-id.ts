@@ -3,7 +3,10 @@ import { fixedOpaque, struct, uint32, type Infer } from '../xdr/codec.js';
 /** Bytes of a stateid that only the server reads. */
 const OTHER_BYTES = 12;
 
-/** Names a state of an open file (RFC 8881, section 8.2): a sequence number and 12 bytes that only the server reads. */
+/**
+ * Names a state of an open file (RFC 8881, section 8.2): a sequence number and 12 bytes that only the server
+ * reads.
+ */
 export const stateId = struct({ sequence: uint32, other: fixedOpaque(OTHER_BYTES) });
 
 export type StateId = Infer<typeof stateId>;

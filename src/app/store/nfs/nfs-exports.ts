@@ -27,38 +27,50 @@ export interface ExportParts {
 const KEPT_ADDRESSES = 4096;
 const FIRST_UNPRIVILEGED_PORT = 1024;
 
+/** What the addresses of one set of rules see. */
+interface View {
+  readonly catalog: CatalogReader;
+  readonly tree: FileTree;
+}
+
 /** The export of a catalog: for each address the models that its rules show. */
 export function nfsExports(parts: ExportParts): NfsExports {
-  const trees = new Map<string, FileTree>();
-  const byAddress = new Recent<string, { readonly tree: FileTree | undefined }>(KEPT_ADDRESSES);
-  const treeOf = (address: string): FileTree | undefined => {
+  const views = new Map<string, View>();
+  const byAddress = new Recent<string, { readonly view: View | undefined }>(KEPT_ADDRESSES);
+  const makeView = (address: string): View | undefined => {
     const visible = visibleTo(address, parts.allow);
     if (visible === undefined) {
       parts.logger.warn({ address }, 'an address that no --allow names wanted to mount');
       return undefined;
     }
-    const { key } = visible;
-    const tree =
-      trees.get(key) ?? catalogTree(new FilteredCatalog(parts.catalog, (model) => visible.models(model)));
-    trees.set(key, tree);
-    return tree;
+    let view = views.get(visible.key);
+    if (view === undefined) {
+      const catalog = new FilteredCatalog(parts.catalog, (model) => visible.models(model));
+      view = { catalog, tree: catalogTree(catalog) };
+      views.set(visible.key, view);
+    }
+    return view;
+  };
+  const viewOf = ({ address, port }: RpcPeer): View | undefined => {
+    if (parts.privilegedPorts && port >= FIRST_UNPRIVILEGED_PORT) return undefined;
+    let known = byAddress.get(address);
+    if (known === undefined) {
+      known = { view: makeView(address) };
+      byAddress.set(address, known);
+    }
+    return known.view;
   };
   return {
     source: parts.source,
-    treeFor: ({ address, port }: RpcPeer) => {
-      if (parts.privilegedPorts && port >= FIRST_UNPRIVILEGED_PORT) return undefined;
-      let known = byAddress.get(address);
-      if (known === undefined) {
-        known = { tree: treeOf(address) };
-        byAddress.set(address, known);
-      }
-      return known.tree;
-    },
+    treeFor: (peer) => viewOf(peer)?.tree,
     usage: {
       read: (file, peer) => parts.usage.read(file, peer.address),
       open: (file, peer) => parts.usage.open(file, peer.address),
     },
-    statistics: () => statisticsOf(parts.catalog),
+    statistics: async (peer) => {
+      const view = viewOf(peer);
+      return view === undefined ? { bytes: 0, files: 0 } : statisticsOf(view.catalog);
+    },
     onError: (what, peer, error) => {
       if (!isCalyxError(error, 'aborted'))
         parts.logger.error({ err: error, what, client: peer.address }, 'an NFS client got an error');
@@ -66,7 +78,7 @@ export function nfsExports(parts: ExportParts): NfsExports {
   };
 }
 
-/** All that is published: what each current revision takes. */
+/** All that a catalog shows, equal files of a model once. */
 async function statisticsOf(catalog: CatalogReader): Promise<ExportStatistics> {
   let bytes = 0;
   let files = 0;

@@ -19,8 +19,8 @@ export const fsstat = nodeProcedure({
     unchangedSeconds: uint32,
   }),
   failed: struct({ attributes: postOpAttributes }),
-  run: async (_, __, { attributes, exports }) => {
-    const { bytes, files } = await exports.statistics();
+  run: async (_, __, { attributes, exports, call }) => {
+    const { bytes, files } = await exports.statistics(call.connection.peer);
     return {
       attributes,
       totalBytes: bytes,

@@ -49,10 +49,10 @@ export function requestOf(asked: Bitmap, minorVersion: 1 | 2): AttributeRequest 
 export async function subjectOf(
   node: TreeNode,
   request: AttributeRequest,
-  { exports, minorVersion }: Compound,
+  { exports, minorVersion, call }: Compound,
 ): Promise<AttributeSubject> {
   const attributes = await attributesOf(node);
-  const statistics = request.needsStatistics ? await exports.statistics() : NO_STATISTICS;
+  const statistics = request.needsStatistics ? await exports.statistics(call.connection.peer) : NO_STATISTICS;
   return { node, attributes, minorVersion, statistics };
 }
 

@@ -4,7 +4,10 @@ import { clientOf, currentOr, stateOperation } from '../session-compound.js';
 import { stateId } from '../state-id.js';
 import { NFS4, Nfs4Error } from '../status.js';
 
-/** DELEGRETURN (RFC 8881, section 18.6). Nobody has a delegation: `BAD_STATEID`, `STALE_STATEID` for one of another run, `OLD_STATEID`. */
+/**
+ * DELEGRETURN (RFC 8881, section 18.6). Nobody has a delegation: `BAD_STATEID`, `STALE_STATEID` for one of
+ * another run, `OLD_STATEID`.
+ */
 export const delegreturn = stateOperation({
   name: 'DELEGRETURN',
   args: struct({ stateId }),

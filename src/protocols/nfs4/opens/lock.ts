@@ -8,10 +8,11 @@ import { isForWriting, lockType } from './lock-type.js';
 import { stateOwner } from './open-arguments.js';
 
 /**
- * LOCK (RFC 8881, section 18.10). Locks for reading are given at once and to all, which is what they mean where nobody can write. Locks for
- * writing need a file that is open for writing, which none is.
+ * LOCK (RFC 8881, section 18.10). Locks for reading are given at once and to all, which is what they mean
+ * where nobody can write. Locks for writing need a file that is open for writing, which none is.
  *
- * Errors: `OPENMODE`, `INVAL`, `GRACE` before RECLAIM_COMPLETE, those of the current filehandle and of `OpenTable.lock`.
+ * Errors: `OPENMODE`, `INVAL`, `GRACE` before RECLAIM_COMPLETE, those of the current filehandle and of
+ * `OpenTable.lock`.
  */
 export const lock = stateOperation({
   name: 'LOCK',

@@ -7,7 +7,8 @@ import { isForWriting, lockType } from './lock-type.js';
 import { stateOwner } from './open-arguments.js';
 
 /**
- * LOCKT (RFC 8881, section 18.11): whether a lock would be given. For reading always; for writing it is the file system that forbids it.
+ * LOCKT (RFC 8881, section 18.11): whether a lock would be given. For reading always; for writing it is the
+ * file system that forbids it.
  *
  * Errors: `ROFS`, `INVAL`, those of the current filehandle.
  */

@@ -5,7 +5,10 @@ import { lockRange } from '../state/lock-range.js';
 import { stateId } from '../state-id.js';
 import { lockType } from './lock-type.js';
 
-/** LOCKU (RFC 8881, section 18.12). Errors: `INVAL`, those of the current filehandle and of `OpenTable.unlock`. */
+/**
+ * LOCKU (RFC 8881, section 18.12). Errors: `INVAL`, those of the current filehandle and of
+ * `OpenTable.unlock`.
+ */
 export const locku = stateOperation({
   name: 'LOCKU',
   args: struct({ type: lockType, sequence: uint32, stateId, offset: uint64, length: uint64 }),

@@ -9,7 +9,10 @@ const VERIFIER_BYTES = 8;
 /** FATTR4_SIZE. */
 const SIZE = 4;
 
-/** A client id that minor versions above 0 do not look at, and bytes that tell owners of a client apart (open_owner4, lock_owner4). */
+/**
+ * A client id that minor versions above 0 do not look at, and bytes that tell owners of a client apart
+ * (open_owner4, lock_owner4).
+ */
 export const stateOwner = struct({ clientId: uint64, owner: opaque(MAX_OWNER_BYTES) });
 
 /** Attributes that nobody will set (fattr4). */

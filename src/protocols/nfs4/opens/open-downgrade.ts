@@ -3,7 +3,10 @@ import { currentFile } from '../operations/current.js';
 import { clientOf, currentOr, stateOperation } from '../session-compound.js';
 import { stateId } from '../state-id.js';
 
-/** OPEN_DOWNGRADE (RFC 8881, section 18.18). Errors: those of the current filehandle and of `OpenFiles.downgrade`. */
+/**
+ * OPEN_DOWNGRADE (RFC 8881, section 18.18). Errors: those of the current filehandle and of
+ * `OpenFiles.downgrade`.
+ */
 export const openDowngrade = stateOperation({
   name: 'OPEN_DOWNGRADE',
   args: struct({ stateId, sequence: uint32, access: uint32, deny: uint32 }),

@@ -27,15 +27,18 @@ const LOCKTYPE_POSIX = 4;
 /**
  * OPEN (RFC 8881, section 18.16), for reading.
  *
- * - Making a file that is there, without insisting that it is new and without cutting it off, opens it, as open(2) with O_CREAT does on a
- *   local file system that is mounted read-only; everything else that would make or change one is ROFS.
- * - Reclaims (CLAIM_PREVIOUS) succeed at any time, from a client of this run or of the one before, of this replica or of another: files never
- *   change and nobody can have taken what the client had. For the same reason there is no grace period.
- * - DENY_WRITE holds by itself. DENY_READ is never given: everybody may read everything here, NFSv3 and stateids without an open included,
- *   so it would be a promise that is not kept, and one client could stop a cluster.
+ * - Making a file that is there, without insisting that it is new and without cutting it off, opens it, as
+ *   open(2) with O_CREAT does on a local file system that is mounted read-only; everything else that would
+ *   make or change one is ROFS.
+ * - Reclaims (CLAIM_PREVIOUS) succeed at any time, from a client of this run or of the one before, of this
+ *   replica or of another: files never change and nobody can have taken what the client had. For the same
+ *   reason there is no grace period.
+ * - DENY_WRITE holds by itself. DENY_READ is never given: everybody may read everything here, NFSv3 and
+ *   stateids without an open included, so it would be a promise that is not kept, and one client could stop a
+ *   cluster.
  *
- * Errors: `INVAL`, `GRACE` before RECLAIM_COMPLETE, `NOENT`, `NOTDIR`, `ISDIR`, `EXIST`, `ROFS`, `SHARE_DENIED`, `NOTSUPP`, `BAD_STATEID`, those of
- * names, and those of `OpenFiles.open`.
+ * Errors: `INVAL`, `GRACE` before RECLAIM_COMPLETE, `NOENT`, `NOTDIR`, `ISDIR`, `EXIST`, `ROFS`,
+ * `SHARE_DENIED`, `NOTSUPP`, `BAD_STATEID`, those of names, and those of `OpenFiles.open`.
  */
 export const open = stateOperation({
   name: 'OPEN',

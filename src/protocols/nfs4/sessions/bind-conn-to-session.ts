@@ -5,11 +5,13 @@ import { SESSION_ID_BYTES } from './session-table.js';
 /** channel_dir_from_client4. */
 const wish = enumeration({ fore: 1, back: 2, foreOrBoth: 3, backOrBoth: 7 });
 
-/** channel_dir_from_server4: the fore channel where the client leaves the choice. */
+/** channel_dir_from_server4: the fore channel alone where the client leaves the choice. */
 const GRANTED = { fore: 1, back: 2, foreOrBoth: 1, backOrBoth: 3 } as const;
 
 /**
- * BIND_CONN_TO_SESSION (RFC 8881, section 18.34). SEQUENCE binds connections too. A client that offers a connection for the back channel alone is told that it is one; it is never used.
+ * BIND_CONN_TO_SESSION (RFC 8881, section 18.34). SEQUENCE on any connection does the same for the fore
+ * channel. A client that offers a connection for the back channel alone is told that it is one; it is never
+ * used.
  *
  * Errors: `BADSESSION`.
  */

@@ -34,14 +34,14 @@ const result = struct({
 /** PERSIST, CONN_BACK_CHAN, CONN_RDMA. */
 const KNOWN_FLAGS = 0x7;
 /**
- * None of them: replies are not kept over a restart, and there is no back channel. Linux does without one, as long as SEQUENCE never says
- * that the path is down.
+ * None of them: replies are not kept over a restart, and there is no back channel. Linux does without one, as
+ * long as SEQUENCE never says that the path is down.
  */
 const FLAGS = 0;
 
 /**
- * CREATE_SESSION (RFC 8881, section 18.36). It has a slot of its own in the client's record, which keeps the last session that was made;
- * a failure takes nothing from it, so that the same number may be tried again.
+ * CREATE_SESSION (RFC 8881, section 18.36). It has a slot of its own in the client's record, which keeps the
+ * last session that was made; a failure takes nothing from it, so that the same number may be tried again.
  *
  * Errors: `INVAL`, `TOOSMALL`, `STALE_CLIENTID`, `SEQ_MISORDERED`, `CLID_INUSE`, `NOSPC`, `DELAY`.
  */

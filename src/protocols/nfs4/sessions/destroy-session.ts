@@ -4,8 +4,9 @@ import { NFS4, Nfs4Error } from '../status.js';
 import { SESSION_ID_BYTES } from './session-table.js';
 
 /**
- * DESTROY_SESSION (RFC 8881, section 18.37). The session that the compound itself uses may be destroyed by its last operation; without SEQUENCE
- * the connection must be bound to it. Requests that run on other slots are answered, and only their replies are not kept.
+ * DESTROY_SESSION (RFC 8881, section 18.37). The session that the compound itself uses may be destroyed by
+ * its last operation. Requests that run on other slots are answered, and only their replies are not kept. The
+ * connection must be associated with the session.
  *
  * Errors: `BADSESSION`, `NOT_ONLY_OP`, `CONN_NOT_BOUND_TO_SESSION`.
  */
@@ -15,10 +16,9 @@ export const destroySession = stateOperation({
   result: nothing,
   handle: (id, compound) => {
     const session = compound.state.sessions.find(id);
-    if (compound.sequence === undefined && !session.isBound(compound.call.connection))
-      throw new Nfs4Error(NFS4.CONN_NOT_BOUND_TO_SESSION);
     if (session === compound.sequence?.session && compound.position + 1 < compound.operations)
       throw new Nfs4Error(NFS4.NOT_ONLY_OP);
+    if (!session.isBound(compound.call.connection)) throw new Nfs4Error(NFS4.CONN_NOT_BOUND_TO_SESSION);
     compound.state.sessions.destroy(session);
     return undefined;
   },

@@ -58,7 +58,10 @@ const KNOWN_FLAGS = 0x1 | 0x2 | 0x100 | 0x7_0000 | UPDATE_CONFIRMED;
 /** EXCHGID4_FLAG_SUPP_FENCE_OPS, since minor version 2 (RFC 7862, section 14.1). */
 const FENCE_OPS = 0x4;
 
-/** EXCHANGE_ID (RFC 8881, section 18.35): who a client is. Errors: `INVAL`, `ENCR_ALG_UNSUPP`, and those of `ClientTable.exchange`. */
+/**
+ * EXCHANGE_ID (RFC 8881, section 18.35): who a client is. Errors: `INVAL`, `ENCR_ALG_UNSUPP`, and those of
+ * `ClientTable.exchange`.
+ */
 export const exchangeId = stateOperation({
   name: 'EXCHANGE_ID',
   args,

@@ -3,8 +3,9 @@ import { clientOf, stateOperation } from '../session-compound.js';
 import { NFS4, Nfs4Error } from '../status.js';
 
 /**
- * RECLAIM_COMPLETE (RFC 8881, section 18.51): the client has all its files open again. There is no grace period that it could end; it only
- * allows the client to open others. For one file system alone, which needs a current filehandle, it says nothing new.
+ * RECLAIM_COMPLETE (RFC 8881, section 18.51): the client has all its files open again. There is no grace
+ * period that it could end; it only allows the client to open others. For one file system alone, which needs
+ * a current filehandle, it says nothing new.
  *
  * Errors: `COMPLETE_ALREADY`, `NOFILEHANDLE`.
  */

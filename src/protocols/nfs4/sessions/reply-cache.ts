@@ -4,8 +4,8 @@ export interface ReplyHolder {
 }
 
 /**
- * The replies that all sessions keep, within a budget. Clients of ours use a few kilobytes each; should many hostile ones use all, then
- * the oldest reply goes, and whoever asks for it again hears that it was not kept.
+ * The replies that all sessions keep, within a budget. Clients of ours use a few kilobytes each; should many
+ * hostile ones use all, then the oldest reply goes, and whoever asks for it again hears that it was not kept.
  */
 export class ReplyCache {
   readonly #budgetBytes: number;

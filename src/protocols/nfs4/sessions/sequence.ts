@@ -35,10 +35,12 @@ export class Replay extends Error {
 }
 
 /**
- * SEQUENCE (RFC 8881, section 18.46): takes a slot of a session for the compound and renews the client's lease. The connection need not be
- * bound to the session before: without state protection it is by this (section 2.10.3.1).
+ * SEQUENCE (RFC 8881, section 18.46): takes a slot of a session for the compound and renews the client's
+ * lease. The connection need not be bound to the session before: without state protection it is by this
+ * (section 2.10.3.1).
  *
- * Errors: `BADSESSION`, `BADSLOT`, `BAD_HIGH_SLOT`, `TOO_MANY_OPS`, `REQ_TOO_BIG`, and those of `Slot.begin`. Throws {@link Replay}.
+ * Errors: `BADSESSION`, `BADSLOT`, `BAD_HIGH_SLOT`, `TOO_MANY_OPS`, `REQ_TOO_BIG`, and those of `Slot.begin`.
+ * Throws {@link Replay}.
  */
 export const sequence = stateOperation({
   name: 'SEQUENCE',

@@ -13,14 +13,17 @@ const NUMBER_AT = 4;
 export interface SessionTableOptions {
   /** The first word of every session id: this run of the server. */
   readonly boot: number;
+  readonly max: number;
   readonly maxPerClient: number;
+  /** Asked when there are `max`: removes one, or returns false. */
+  readonly makeRoom: () => boolean;
   readonly replies: ReplyCache;
   readonly random: (bytes: number) => Uint8Array;
 }
 
 /**
- * The sessions of all clients. An id is the boot value, a number and 8 random bytes, so that one of another run or of another replica is
- * not known here and nobody guesses one.
+ * The sessions of all clients. An id is the boot value, a number and 8 random bytes, so that one of another
+ * run or of another replica is not known here and nobody guesses one.
  */
 export class SessionTable {
   readonly #options: SessionTableOptions;
@@ -36,10 +39,11 @@ export class SessionTable {
     return this.#sessions.size;
   }
 
-  /** Throws Nfs4Error `NOSPC` when the client has too many. */
+  /** Throws Nfs4Error `NOSPC` when the client has too many, `DELAY` when all together have. */
   create(client: Client, fore: ChannelAttributes): Session {
-    const { boot, maxPerClient, replies, random } = this.#options;
+    const { boot, max, maxPerClient, makeRoom, replies, random } = this.#options;
     if (client.sessions.size >= maxPerClient) throw new Nfs4Error(NFS4.NOSPC);
+    while (this.#sessions.size >= max) if (!makeRoom()) throw new Nfs4Error(NFS4.DELAY);
     while (this.#sessions.has(this.#next)) this.#next = (this.#next + 1) >>> 0;
     const number = this.#next;
     this.#next = (number + 1) >>> 0;

@@ -22,15 +22,6 @@ export class Session {
     this.#cache = cache;
   }
 
-  /** Binds a connection to the session (RFC 8881, section 2.10.3.1). */
-  bind(connection: RpcConnection): void {
-    this.#connections.add(connection);
-  }
-
-  isBound(connection: RpcConnection): boolean {
-    return this.#connections.has(connection);
-  }
-
   /** The highest slot that a client may use. */
   get highestSlot(): number {
     return this.fore.maxRequests - 1;
@@ -45,6 +36,15 @@ export class Session {
       this.#slots.set(number, slot);
     }
     return slot;
+  }
+
+  /** Associates a connection with the session (section 2.10.3.1). */
+  bind(connection: RpcConnection): void {
+    this.#connections.add(connection);
+  }
+
+  isBound(connection: RpcConnection): boolean {
+    return this.#connections.has(connection);
   }
 
   /** Forgets the replies. */

@@ -2,8 +2,8 @@ import { NFS4, Nfs4Error } from '../status.js';
 import type { ReplyCache, ReplyHolder } from './reply-cache.js';
 
 /**
- * A slot of a session: one request at a time, numbered in order, with the reply to the last one for a client that did not get it
- * (RFC 8881, section 2.10.6.1).
+ * A slot of a session: one request at a time, numbered in order, with the reply to the last one for a client
+ * that did not get it (RFC 8881, section 2.10.6.1).
  */
 export class Slot implements ReplyHolder {
   reply: Uint8Array | undefined;
@@ -13,6 +13,7 @@ export class Slot implements ReplyHolder {
   #digest = 0;
   #used = false;
   #busy = false;
+  #gone = false;
 
   constructor(cache: ReplyCache) {
     this.#cache = cache;
@@ -23,7 +24,8 @@ export class Slot implements ReplyHolder {
    *
    * @param digest of all that tells the request from others
    * @returns the reply if the request was answered before
-   * @throws Nfs4Error `SEQ_MISORDERED`, `DELAY` while the request is being answered, `SEQ_FALSE_RETRY`, `RETRY_UNCACHED_REP`
+   * @throws Nfs4Error `SEQ_MISORDERED`, `DELAY` while the request is being answered, `SEQ_FALSE_RETRY`,
+   * `RETRY_UNCACHED_REP`
    */
   begin(sequence: number, digest: number): Uint8Array | undefined {
     if (sequence === (this.#sequence + 1) >>> 0 && !this.#busy) {
@@ -44,7 +46,7 @@ export class Slot implements ReplyHolder {
   /** The request is answered; `reply` is what to keep, if anything. */
   end(reply: Uint8Array | undefined): void {
     this.#busy = false;
-    if (reply !== undefined) this.#cache.keep(this, reply);
+    if (reply !== undefined && !this.#gone) this.#cache.keep(this, reply);
   }
 
   /** As if the request had never come. */
@@ -55,8 +57,9 @@ export class Slot implements ReplyHolder {
     this.#used = false;
   }
 
-  /** Forgets the reply, for good. */
+  /** The session is gone: forgets the reply, and keeps that of a request under way no more. */
   clear(): void {
+    this.#gone = true;
     this.#cache.forget(this);
   }
 }

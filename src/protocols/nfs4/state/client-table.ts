@@ -25,7 +25,10 @@ interface Records {
   unconfirmed: Client | undefined;
 }
 
-/** The clients that the server knows: at most one confirmed and one unconfirmed record for each owner (RFC 8881, section 18.35.4). */
+/**
+ * The clients that the server knows: at most one confirmed and one unconfirmed record for each owner (RFC
+ * 8881, section 18.35.4).
+ */
 export class ClientTable {
   readonly #options: ClientTableOptions;
   readonly #byOwner = new Map<string, Records>();
@@ -69,12 +72,16 @@ export class ClientTable {
       if (confirmed.hasState && !this.isExpired(confirmed)) throw new Nfs4Error(NFS4.CLID_INUSE); // 3
       this.remove(confirmed);
     }
-    // 1; 4: the unconfirmed record is replaced; 5: the client restarted, and the old record goes when the new one is confirmed.
+    // 1; 4: the unconfirmed record is replaced; 5: the client restarted, and the old record goes when the new
+    // one is confirmed.
     if (unconfirmed !== undefined) this.remove(unconfirmed);
     return this.#add(identity, owner, peer);
   }
 
-  /** The client of an id. Throws Nfs4Error `STALE_CLIENTID` for ids of another run, of another replica, and of removed clients. */
+  /**
+   * The client of an id. Throws Nfs4Error `STALE_CLIENTID` for ids of another run, of another replica, and of
+   * removed clients.
+   */
   find(clientId: bigint): Client {
     const number = Number(clientId & 0xffff_ffffn);
     const client =
@@ -94,7 +101,8 @@ export class ClientTable {
     const records = this.#byOwner.get(client.owner);
     if (records === undefined || client.confirmed) return;
     if (records.confirmed !== undefined) this.remove(records.confirmed);
-    this.#makeRoom();
+    if (this.#confirmed.size >= this.#options.maxConfirmed && !this.dropExpired())
+      throw new Nfs4Error(NFS4.DELAY);
     client.confirmed = true;
     this.#unconfirmed.delete(client.number);
     this.#confirmed.set(client.number, client);
@@ -121,8 +129,9 @@ export class ClientTable {
   }
 
   /**
-   * Looks for leases that are over. Confirmed clients keep their records, as long as there is room for others, so that one which was cut off
-   * for a while goes on as if nothing had been; but their files may be removed. Nothing is lost by remembering: nobody can conflict.
+   * Looks for leases that are over. Confirmed clients keep their records, as long as there is room for
+   * others, so that one which was cut off for a while goes on as if nothing had been; but their files may be
+   * removed. Nothing is lost by remembering: nobody can conflict.
    */
   expire(): void {
     for (const client of [...this.#unconfirmed.values()]) {
@@ -132,14 +141,17 @@ export class ClientTable {
     for (const client of this.#confirmed.values()) if (this.isExpired(client)) client.suspend();
   }
 
-  /** Drops the client whose lease is over for the longest time, if there is none left to add to. */
-  #makeRoom(): void {
-    if (this.#confirmed.size < this.#options.maxConfirmed) return;
+  /**
+   * Drops the client whose lease is over for the longest time, so that others have room; false if there is
+   * none.
+   */
+  dropExpired(): boolean {
     let oldest: Client | undefined;
     for (const client of this.#confirmed.values())
       if (oldest === undefined || client.renewed < oldest.renewed) oldest = client;
-    if (oldest === undefined || !this.isExpired(oldest)) throw new Nfs4Error(NFS4.DELAY);
+    if (oldest === undefined || !this.isExpired(oldest)) return false;
     this.remove(oldest);
+    return true;
   }
 
   #add(identity: ClientIdentity, owner: string, peer: RpcPeer): Client {

@@ -3,7 +3,10 @@ import type { Session } from '../sessions/session.js';
 import type { ClientState } from './client-state.js';
 import type { OpenTable } from './open-table.js';
 
-/** What identifies a client when it comes: EXCHANGE_ID's owner, the verifier of its boot, and whom it acts for. */
+/**
+ * What identifies a client when it comes: EXCHANGE_ID's owner, the verifier of its boot, and whom it acts
+ * for.
+ */
 export interface ClientIdentity {
   readonly owner: Uint8Array;
   readonly verifier: Uint8Array;

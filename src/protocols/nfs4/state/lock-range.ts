@@ -9,7 +9,8 @@ export interface LockRange {
 const END = 2n ** 64n - 1n;
 
 /**
- * The bytes that a lock operation names: a length of all ones reaches to the end of the file (RFC 8881, section 18.10.3).
+ * The bytes that a lock operation names: a length of all ones reaches to the end of the file (RFC 8881,
+ * section 18.10.3).
  *
  * @throws Nfs4Error `INVAL` for no bytes and for bytes beyond 2^64 - 1
  */

@@ -53,8 +53,8 @@ const DENY_BITS = 3;
 const MAX_KEY_BYTES = 64;
 
 /**
- * The files that one client has open, and its locks. Files never change and nobody writes, so nothing conflicts: no open, and no lock for
- * reading, depends on what others have.
+ * The files that one client has open, and its locks. Files never change and nobody writes, so nothing
+ * conflicts: no open, and no lock for reading, depends on what others have.
  */
 export class OpenTable implements OpenFiles {
   readonly #options: OpenTableOptions;
@@ -108,7 +108,8 @@ export class OpenTable implements OpenFiles {
   }
 
   /**
-   * Locks a range for reading for an owner that has no lock on the file yet, as far as it knows (section 18.10.3).
+   * Locks a range for reading for an owner that has no lock on the file yet, as far as it knows (section
+   * 18.10.3).
    *
    * @throws Nfs4Error `BAD_STATEID`, `OLD_STATEID`, `STALE_STATEID`, `NOSPC`, `DELAY`
    */
@@ -137,7 +138,10 @@ export class OpenTable implements OpenFiles {
     return this.#idOf(state);
   }
 
-  /** Whether the stateid is good now: returns, or throws Nfs4Error `BAD_STATEID`, `OLD_STATEID`, `STALE_STATEID`. */
+  /**
+   * Whether the stateid is good now: returns, or throws Nfs4Error `BAD_STATEID`, `OLD_STATEID`,
+   * `STALE_STATEID`.
+   */
   test(id: StateId): void {
     this.#find(id);
   }
@@ -161,7 +165,10 @@ export class OpenTable implements OpenFiles {
     this.#byKey.clear();
   }
 
-  /** The client has not renewed its lease: what it has open may be removed, but it is remembered in case that it comes back. */
+  /**
+   * The client has not renewed its lease: what it has open may be removed, but it is remembered in case that
+   * it comes back.
+   */
   suspend(): void {
     for (const state of this.#states.values()) {
       if (state.kind !== 'open') continue;
@@ -179,8 +186,8 @@ export class OpenTable implements OpenFiles {
   /** A number that no state has. */
   #take(): number {
     const { max, budget } = this.#options;
-    // NFS4ERR_RESOURCE is not for minor versions above 0 (section 15.1.16.3). A client at its own limit has to hear that nothing
-    // will help but closing files; when others have taken the room, waiting does.
+    // NFS4ERR_RESOURCE is not for minor versions above 0 (section 15.1.16.3). A client at its own limit has
+    // to hear that nothing will help but closing files; when others have taken the room, waiting does.
     if (this.#states.size >= max) throw new Nfs4Error(NFS4.NOSPC);
     if (!budget.take()) throw new Nfs4Error(NFS4.DELAY);
     while (this.#states.has(this.#next)) this.#next = next(this.#next);
@@ -243,7 +250,8 @@ export class OpenTable implements OpenFiles {
     if (parts.boot !== this.#options.boot) throw new Nfs4Error(NFS4.STALE_STATEID);
     const state = parts.client === this.#options.client ? this.#states.get(parts.state) : undefined;
     if (state === undefined) throw new Nfs4Error(NFS4.BAD_STATEID);
-    // Zero asks for the latest; sequences wrap around, so the nearer side tells older from newer (section 8.2.2).
+    // Zero asks for the latest; sequences wrap around, so the nearer side tells older from newer (section
+    // 8.2.2).
     const ahead = id.sequence === 0 ? 0 : (id.sequence - state.sequence) | 0;
     if (ahead > 0) throw new Nfs4Error(NFS4.BAD_STATEID);
     if (ahead < 0) throw new Nfs4Error(NFS4.OLD_STATEID);

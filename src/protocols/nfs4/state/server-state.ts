@@ -22,6 +22,8 @@ export interface Nfs4Limits {
   readonly clients: number;
   /** Clients that only introduced themselves. @default 1024 */
   readonly unconfirmedClients: number;
+  /** Of all clients. @default 8192 */
+  readonly sessions: number;
   /** @default 16 */
   readonly sessionsPerClient: number;
   /** Open files and locks of one client. @default 65536 */
@@ -42,10 +44,11 @@ export interface Nfs4Options {
 }
 
 /**
- * All replicas say that they are the same server (section 2.10.5): with one address that moves from one to the other that is what a
- * client shall think, so that it reclaims what it had. Where two replicas have addresses of their own and a client mounts both, this
- * alone does not make it take them for one server with two addresses: Linux compares the client ids that they gave it too, and an id
- * begins with a random word of each server's run (section 2.10.5.1 leaves it to the client to verify). A session of the other is unknown
+ * All replicas say that they are the same server (section 2.10.5): with one address that moves from one to
+ * the other that is what a client shall think, so that it reclaims what it had. Where two replicas have
+ * addresses of their own and a client mounts both, this alone does not make it take them for one server with
+ * two addresses: Linux compares the client ids that they gave it too, and an id begins with a random word of
+ * each server's run (section 2.10.5.1 leaves it to the client to verify). A session of the other is unknown
  * in any case: BADSESSION, and the client makes a new one.
  */
 const IDENTITY: ServerIdentity = { owner: 'calyx', scope: 'calyx' };
@@ -53,6 +56,7 @@ const IDENTITY: ServerIdentity = { owner: 'calyx', scope: 'calyx' };
 export const DEFAULT_LIMITS: Nfs4Limits = {
   clients: 4096,
   unconfirmedClients: 1024,
+  sessions: 8192,
   sessionsPerClient: 16,
   statesPerClient: 65_536,
   states: 262_144,
@@ -66,7 +70,10 @@ const EXPIRY_MS = 10_000;
 /** All that the server remembers of its clients, none of which outlives it: clients build it anew. */
 export class ServerState {
   readonly identity: ServerIdentity;
-  /** Stands in every client id, session id and stateid, so that those of another run or another replica are known as such. */
+  /**
+   * Stands in every client id, session id and stateid, so that those of another run or another replica are
+   * known as such.
+   */
   readonly boot: number;
   readonly clock: Clock;
   readonly clients: ClientTable;
@@ -83,8 +90,16 @@ export class ServerState {
     this.clock = options.clock ?? systemClock;
     this.boot = boot;
     const replies = new ReplyCache(limits.replyBytes);
-    const states = new StateBudget(limits.states);
-    const sessions = new SessionTable({ boot, maxPerClient: limits.sessionsPerClient, replies, random });
+    const makeRoom = (): boolean => this.clients.dropExpired();
+    const states = new StateBudget(limits.states, makeRoom);
+    const sessions = new SessionTable({
+      boot,
+      max: limits.sessions,
+      maxPerClient: limits.sessionsPerClient,
+      makeRoom,
+      replies,
+      random,
+    });
     this.replies = replies;
     this.states = states;
     this.sessions = sessions;
@@ -110,7 +125,10 @@ export class ServerState {
     this.#expired = this.clock.now();
   }
 
-  /** Lets go of what clients held whose lease is over. Every request does so now and then; a server without any needs a timer. */
+  /**
+   * Lets go of what clients held whose lease is over. Every request does so now and then; a server without
+   * any needs a timer.
+   */
   expireLeases(): void {
     this.#expired = this.clock.now();
     this.clients.expire();

@@ -1,10 +1,16 @@
-/** Counts states of all clients against one limit, so that many clients together cannot fill the memory either. */
+/**
+ * Counts states of all clients against one limit, so that many clients together cannot fill the memory
+ * either.
+ */
 export class StateBudget {
   readonly #max: number;
+  readonly #makeRoom: () => boolean;
   #used = 0;
 
-  constructor(max: number) {
+  /** `makeRoom` is asked when none is left: it gives back some, or returns false. */
+  constructor(max: number, makeRoom: () => boolean = () => false) {
     this.#max = max;
+    this.#makeRoom = makeRoom;
   }
 
   get used(): number {
@@ -13,7 +19,7 @@ export class StateBudget {
 
   /** Counts one more; false if there is no room. */
   take(): boolean {
-    if (this.#used >= this.#max) return false;
+    while (this.#used >= this.#max) if (!this.#makeRoom()) return false;
     this.#used += 1;
     return true;
   }
