@@ -139,12 +139,12 @@ describe('opening a slice', () => {
     [
       'a byte of a tensor differs',
       (slice) => flip(join(slice, 'block-00004.safetensors'), -1),
-      'is damaged at byte',
+      'is damaged, or cannot be read, at byte',
     ],
     [
       'a byte of a header differs',
       (slice) => flip(join(slice, 'embed.safetensors'), 20),
-      'is damaged at byte 0',
+      'is damaged, or cannot be read, at byte 0',
     ],
     ['config.json differs', (slice) => flip(join(slice, 'config.json'), -2), 'config.json differs'],
     ['it counts other blocks', (slice) => describeAs(slice, { blockCount: 6 }), 'counts 6 blocks'],
@@ -210,10 +210,11 @@ describe('opening a slice', () => {
     const warned: string[] = [];
     let opened: Promise<OpenedSlice> | undefined;
     const told = new Promise<void>((resolve) => {
-      const logger = pino(
-        { level: 'warn' },
-        { write: (line: string) => void resolve(void warned.push(line)) },
-      );
+      const write = (line: string): void => {
+        warned.push(line);
+        resolve();
+      };
+      const logger = pino({ level: 'warn' }, { write });
       const signal = AbortSignal.timeout(30_000);
       opened = openSlice(slice, { stores: [new URL(store.url)], logger, signal, silenceMs: 50 });
     });

@@ -151,7 +151,11 @@ async function checkParts(
       jobs.map(async (job) => {
         const [bad] = await pool.check(job, (bytes) => onBytes?.(bytes));
         if (bad === undefined) return;
-        throw notWhatItSays(directory, description, `${job.path} is damaged at byte ${bad.offset}`);
+        throw notWhatItSays(
+          directory,
+          description,
+          `${job.path} is damaged, or cannot be read, at byte ${bad.offset}`,
+        );
       }),
     );
   } finally {
