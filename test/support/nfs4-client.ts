@@ -1,5 +1,5 @@
-import type { FileNode, FileTree } from '../../src/catalog/file-tree.js';
-import type { NfsExports } from '../../src/protocols/nfs/exports.js';
+import type { FileTree } from '../../src/catalog/file-tree.js';
+import type { NfsExports, OpenedFile } from '../../src/protocols/nfs/exports.js';
 import { nfs4Server, type Nfs4Server } from '../../src/protocols/nfs4/program.js';
 import type { Nfs4Limits } from '../../src/protocols/nfs4/state/server-state.js';
 import type { RpcCall, RpcConnection, RpcCredential } from '../../src/protocols/rpc/rpc-program.js';
@@ -85,6 +85,8 @@ export interface TestServerChoices {
   /** The boot value. */
   readonly boot?: number;
   /** What is seen from an address. */
+  /** Told of each file that is held open. */
+  readonly onOpen?: (file: OpenedFile) => void;
   readonly treeFor?: (address: string) => FileTree | undefined;
 }
 
@@ -108,7 +110,8 @@ export class TestServer {
       source: { name: 'none', read: () => staticLease(), close: () => Promise.resolve() },
       usage: {
         read: () => undefined,
-        open: (file: FileNode) => {
+        open: (file) => {
+          choices.onOpen?.(file);
           this.held.push(file.fileId);
           return () => void this.held.splice(this.held.indexOf(file.fileId), 1);
         },

@@ -132,14 +132,19 @@ export class ClientTable {
     for (const client of this.#confirmed.values()) if (this.isExpired(client)) client.suspend();
   }
 
-  /** Drops the client whose lease is over for the longest time, if there is none left to add to. */
-  #makeRoom(): void {
-    if (this.#confirmed.size < this.#options.maxConfirmed) return;
+  /** Forgets, of the confirmed clients that fit, the one whose lease is over for the longest time; false if there is none. */
+  dropExpired(fits: (client: Client) => boolean): boolean {
     let oldest: Client | undefined;
     for (const client of this.#confirmed.values())
-      if (oldest === undefined || client.renewed < oldest.renewed) oldest = client;
-    if (oldest === undefined || !this.isExpired(oldest)) throw new Nfs4Error(NFS4.DELAY);
+      if (fits(client) && (oldest === undefined || client.renewed < oldest.renewed)) oldest = client;
+    if (oldest === undefined || !this.isExpired(oldest)) return false;
     this.remove(oldest);
+    return true;
+  }
+
+  #makeRoom(): void {
+    if (this.#confirmed.size < this.#options.maxConfirmed) return;
+    if (!this.dropExpired(() => true)) throw new Nfs4Error(NFS4.DELAY);
   }
 
   #add(identity: ClientIdentity, owner: string, peer: RpcPeer): Client {

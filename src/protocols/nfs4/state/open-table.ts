@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { FileNode } from '../../../catalog/file-tree.js';
+import type { OpenedFile } from '../../nfs/exports.js';
 import { NFS4, Nfs4Error } from '../status.js';
 import {
   INVALID_STATE_ID,
@@ -22,14 +23,16 @@ export interface OpenTableOptions {
   readonly max: number;
   /** Shared by all clients. */
   readonly budget: StateBudget;
+  /** Forgets states of a client that is gone; false if there is none. */
+  makeRoom(): boolean;
   /** Says that the file is in use until what it returns is called. */
-  hold(file: FileNode): () => void;
+  hold(file: OpenedFile): () => void;
 }
 
 interface OpenState {
   readonly kind: 'open';
   readonly number: number;
-  readonly file: FileNode;
+  readonly file: OpenedFile;
   readonly key: string;
   readonly locks: Set<LockState>;
   sequence: number;
@@ -80,8 +83,20 @@ export class OpenTable implements OpenFiles {
       state.deny |= share.deny;
     } else {
       const number = this.#take();
-      const release = this.#options.hold(file);
-      state = { kind: 'open', number, file, key, locks: new Set(), sequence: 1, deny: share.deny, release };
+      // Not the node itself: the index of a slice of a large model takes megabytes.
+      const { handle, fileId, revision } = file;
+      const opened: OpenedFile = { handle, fileId, revision };
+      const release = this.#options.hold(opened);
+      state = {
+        kind: 'open',
+        number,
+        file: opened,
+        key,
+        locks: new Set(),
+        sequence: 1,
+        deny: share.deny,
+        release,
+      };
       this.#add(state);
     }
     return this.#idOf(state);
@@ -182,7 +197,7 @@ export class OpenTable implements OpenFiles {
     // NFS4ERR_RESOURCE is not for minor versions above 0 (section 15.1.16.3). A client at its own limit has to hear that nothing
     // will help but closing files; when others have taken the room, waiting does.
     if (this.#states.size >= max) throw new Nfs4Error(NFS4.NOSPC);
-    if (!budget.take()) throw new Nfs4Error(NFS4.DELAY);
+    while (!budget.take()) if (!this.#options.makeRoom()) throw new Nfs4Error(NFS4.DELAY);
     while (this.#states.has(this.#next)) this.#next = next(this.#next);
     const number = this.#next;
     this.#next = next(number);

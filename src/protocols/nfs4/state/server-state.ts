@@ -101,6 +101,7 @@ export class ServerState {
           client: client.number,
           max: limits.statesPerClient,
           budget: states,
+          makeRoom: () => this.clients.dropExpired(({ opens }) => opens.size > 0),
           hold: (file) => exports.usage.open(file, client.peer),
         }),
       onRemove: (client) => {
