@@ -45,7 +45,13 @@ export class CachedCatalog implements CatalogReader {
   }
 
   refs(model: ModelName): Promise<Map<string, Ref>> {
-    return this.#once(this.#lists, `refs ${formatModelName(model)}`, () => this.#inner.refs(model));
+    const name = formatModelName(model);
+    return this.#once(this.#lists, `refs ${name}`, () => {
+      // Who has seen a ref move must not be led to what it named before: under the new version of the directory a client would
+      // keep the old entries.
+      this.#revisions.deleteWhere((key) => key.startsWith(`${name}@`));
+      return this.#inner.refs(model);
+    });
   }
 
   revisions(model: ModelName): Promise<string[]> {
