@@ -92,6 +92,8 @@ async function finish(options: AdviseCommandOptions, advised: Advised, signal: A
 
 function printNext({ advice }: Advised, application: Application): void {
   for (const { path } of application.changes) print(`wrote ${path}`);
+  // Another system than this one: it mounts when it boots.
+  if (application.root !== '/') return;
   print('to mount now, as root:');
   for (const command of afterApply(advice, application)) print(`  ${command}`);
 }

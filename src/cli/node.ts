@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { runNode } from '../app/node/run-node.js';
+import { runNode, type BlocksOfSlice, type BlocksToFetch } from '../app/node/run-node.js';
 import { formatBlockRange, parseBlockRange } from '../core/block-range.js';
 import { CalyxError } from '../core/errors.js';
 import { parseModelSpec } from '../core/names.js';
@@ -12,8 +12,9 @@ import { chosenDirectory, defaultNodeDirectory, storeUrls } from './settings.js'
 
 interface NodeCommandOptions extends CommonOptions {
   readonly store?: string;
-  readonly model: string;
-  readonly blocks: string;
+  readonly model?: string;
+  readonly blocks?: string;
+  readonly slice?: string;
   readonly data?: string;
   readonly budget?: string;
   readonly listen: string;
@@ -24,15 +25,20 @@ interface NodeCommandOptions extends CommonOptions {
   readonly threads: string;
 }
 
-/** `calyx node`: fetches some blocks and runs them. */
+/** `calyx node`: fetches some blocks, or takes those of a slice on a mount, and runs them. */
 export function nodeCommand(program: Command): void {
   program
     .command('node')
-    .description('fetch some blocks of a model from a store and run them')
-    .requiredOption('--model <org/name>', 'ORG/NAME[@REVISION]')
-    .requiredOption(
+    .description('run some blocks of a model, fetched from a store or read from a mount of it')
+    .option('--model <org/name>', 'ORG/NAME[@REVISION]')
+    .option(
       '--blocks <a:b>',
       'the blocks from A up to, and without, B; 0 adds the embeddings, the last one adds the head',
+    )
+    .option(
+      '--slice <directory>',
+      'in place of --model and --blocks: a slice that is there already, such as ' +
+        '/mnt/slices/ORG/NAME@REVISION/0-4+embed on a mount of a store; its blocks are run from it, nothing is written',
     )
     .option(
       '--store <urls>',
@@ -61,22 +67,26 @@ export function nodeCommand(program: Command): void {
     .option('--advertise <url>', 'how other machines reach this node, if not by the address it listens on')
     .option('--name <name>', 'what to call this node (default: its address)')
     .option('--threads <n>', 'threads for the arithmetic', '1')
-    .option('--json', 'print a line of JSON for each event: fetching, fetched, listening')
+    .option('--json', 'print a line of JSON for each event: fetching and fetched, or checking; listening')
     .option('--verbose', 'log every step')
     .action((options: NodeCommandOptions) =>
       runCommand(
         options,
         async (signal) => {
-          const bar = progressBar('fetching');
+          const doing = options.slice === undefined ? 'fetching' : 'checking';
+          const bar = progressBar(doing);
           const tell = (event: string, details: object): void => {
             if (options.json === true) printJson({ event, ...details });
           };
           const node = await runNode({
             stores: storeUrls(options.store),
-            spec: parseModelSpec(options.model),
-            blocks: parseBlockRange(options.blocks),
-            dataDirectory: chosenDirectory(options.data, defaultNodeDirectory),
-            budgetBytes: options.budget === undefined ? undefined : parseSize(options.budget),
+            source: blockSource(options, ({ fetched, bytesOnDisk }) => {
+              bar.stop();
+              const { bytesNeeded, bytesFetched, chunks, retries, seconds } = fetched;
+              tell('fetched', { bytesNeeded, bytesFetched, bytesOnDisk, chunks, retries, seconds });
+              if (options.json !== true)
+                note(`fetched ${formatSize(bytesFetched)}; ${formatSize(bytesOnDisk)} on disk`);
+            }),
             listen: parseListenAddress(options.listen),
             insecure: options.insecure === true,
             hostNames: options.hostName,
@@ -87,25 +97,15 @@ export function nodeCommand(program: Command): void {
             signal,
             onTotal: (bytes) => {
               bar.start(bytes);
-              tell('fetching', { bytes });
+              tell(doing, { bytes });
             },
             onBytes: (bytes) => bar.add(bytes),
-            onFetched: ({ fetched, bytesOnDisk }) => {
-              bar.stop();
-              const { bytesNeeded, bytesFetched, chunks, retries, seconds } = fetched;
-              tell('fetched', { bytesNeeded, bytesFetched, bytesOnDisk, chunks, retries, seconds });
-              if (options.json !== true)
-                note(`fetched ${formatSize(bytesFetched)}; ${formatSize(bytesOnDisk)} on disk`);
-            },
           }).finally(() => bar.stop());
-          const { model, revision } = node.slice.fetched;
-          const blocks = options.blocks;
-          tell('listening', { name: node.name, url: node.url, model, revision: revision.revision, blocks });
-          if (options.json !== true) {
-            note(
-              `node ${node.name} serves the blocks ${formatBlockRange(parseBlockRange(blocks))} of ${model}@${revision.revision} on ${node.url}`,
-            );
-          }
+          const { model, revision } = node.slice;
+          const blocks = formatBlockRange(node.slice.blocks);
+          tell('listening', { name: node.name, url: node.url, model, revision, blocks });
+          if (options.json !== true)
+            note(`node ${node.name} serves the blocks ${blocks} of ${model}@${revision} on ${node.url}`);
           const failure = await Promise.race([aborted(signal), node.failed]);
           await node.close();
           if (failure !== undefined) throw failure;
@@ -114,6 +114,39 @@ export function nodeCommand(program: Command): void {
         true,
       ),
     );
+}
+
+/** Where the blocks come from; throws CalyxError `usage` for options that contradict each other. */
+function blockSource(
+  options: NodeCommandOptions,
+  onFetched: NonNullable<BlocksToFetch['onFetched']>,
+): BlocksToFetch | BlocksOfSlice {
+  const { slice, model, blocks, data, budget } = options;
+  if (slice !== undefined) {
+    const given = Object.entries({ model, blocks, data, budget }).filter(([, value]) => value !== undefined);
+    const [[name] = []] = given;
+    if (name !== undefined)
+      throw new CalyxError('usage', `--${name} does not go with --slice`, {
+        hint: 'a slice says itself which blocks of which model it holds, and nothing is fetched',
+      });
+    if (slice === '')
+      throw new CalyxError('usage', '--slice names no directory', {
+        hint: 'is a variable in the command unset?',
+      });
+    return { from: 'slice', directory: slice };
+  }
+  if (model === undefined || blocks === undefined)
+    throw new CalyxError('usage', `--${model === undefined ? 'model' : 'blocks'} is missing`, {
+      hint: 'say which blocks to run: --model ORG/NAME --blocks 0:4 fetches them, --slice DIRECTORY takes those of a mounted slice',
+    });
+  return {
+    from: 'stores',
+    spec: parseModelSpec(model),
+    blocks: parseBlockRange(blocks),
+    dataDirectory: chosenDirectory(data, defaultNodeDirectory),
+    budgetBytes: budget === undefined ? undefined : parseSize(budget),
+    onFetched,
+  };
 }
 
 function parseThreads(text: string): number {

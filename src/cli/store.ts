@@ -4,7 +4,7 @@ import { parseListenAddress } from '../protocols/http/create-server.js';
 import { noteListening, printListening } from './store-report.js';
 import { aborted, runCommand, type CommonOptions } from './run-command.js';
 import { createLogger } from './logger.js';
-import { parseAllowRule, type AllowRule } from '../app/store/nfs/nfs-access.js';
+import { parseAllowRule } from '../app/store/nfs/nfs-access.js';
 import { chosenDirectory, DEFAULT_LISTEN, DEFAULT_NFS, defaultDataDirectory } from './settings.js';
 
 interface StoreCommandOptions extends CommonOptions {
@@ -14,7 +14,7 @@ interface StoreCommandOptions extends CommonOptions {
   readonly hostName: readonly string[];
   /** False for `--no-nfs`. */
   readonly nfs: string | false;
-  readonly allow: readonly AllowRule[];
+  readonly allow: readonly string[];
   readonly privilegedPorts?: boolean;
 }
 
@@ -51,7 +51,7 @@ export function storeCommand(program: Command): void {
     .option(
       '--allow <cidr[=models]>',
       "addresses that may mount, and what they see: 10.0.0.0/24, '10.0.0.7=acme/*' (repeatable; default: this machine alone)",
-      (text: string, rules: readonly AllowRule[]) => [...rules, parseAllowRule(text)],
+      (rule: string, rules: readonly string[]) => [...rules, rule],
       [],
     )
     .option('--privileged-ports', 'let only root on the clients mount: source ports below 1024')
@@ -62,6 +62,7 @@ export function storeCommand(program: Command): void {
         options,
         async (signal) => {
           const dataDirectory = chosenDirectory(options.data, defaultDataDirectory);
+          const allow = options.allow.map(parseAllowRule);
           const store = await runStore({
             dataDirectory,
             listen: parseListenAddress(options.listen),
@@ -72,7 +73,7 @@ export function storeCommand(program: Command): void {
                 ? undefined
                 : {
                     listen: parseListenAddress(options.nfs),
-                    allow: options.allow,
+                    allow,
                     privilegedPorts: options.privilegedPorts === true,
                   },
             // Whoever asked for no port in particular may have a kernel's NFS server, or another store, on the usual one.
@@ -81,7 +82,7 @@ export function storeCommand(program: Command): void {
             logger: createLogger('store', options.verbose === true),
           });
           if (options.json === true) printListening(store, dataDirectory);
-          else noteListening(store, dataDirectory, options.allow);
+          else noteListening(store, dataDirectory, allow);
           await aborted(signal);
           await store.close();
           return 0;

@@ -80,6 +80,11 @@ const FILE_ERRORS: Readonly<Record<string, readonly [ErrorCode, string, string]>
   EPERM: ['unreadable', 'operation not permitted', 'make it accessible to this user, or run as its owner'],
   EROFS: ['unreadable', 'the file system is read-only', 'choose a directory on a writable file system'],
   EIO: ['unreadable', 'the disk reported an I/O error', 'check the disk (dmesg, smartctl)'],
+  ESTALE: [
+    'changed',
+    'the server of the mount has removed it',
+    'look at what the mount shows now, and choose what is still published',
+  ],
   EMFILE: ['unavailable', 'too many open files', 'raise the limit (ulimit -n)'],
   ENOSPC: [
     'disk-full',

@@ -84,7 +84,9 @@ describe.skipIf(guestUnavailable() !== undefined)('calyx advise on a machine tha
     'measures every version by mounting it, and picks the fastest that it measured',
     { timeout: LONG.timeoutMs },
     async () => {
-      const advised = JSON.parse(await guest.sh(`${ADVISE} --seconds 10 --json`, LONG)) as Advised;
+      const advised = JSON.parse(
+        await guest.sh(`${ADVISE} --seconds 10 --json --apply fstab --yes`, LONG),
+      ) as Advised;
       expect(advised.measurements.failed).toEqual([]);
       const best = bests(advised);
       expect([...best.keys()].sort()).toEqual(['3', '4.1', '4.2']);
@@ -111,13 +113,18 @@ describe.skipIf(guestUnavailable() !== undefined)('calyx advise on a machine tha
       });
       await guest.sh(NOTHING_LEFT);
 
-      // What it says is what works.
-      await guest.sh(advised.advice.commands.join('\n'));
-      const value = advised.advice.commands.at(-1)?.split(' ')[1];
+      // What it says is what works, and so is what it wrote.
+      const { commands } = advised.advice;
+      await guest.sh(commands.join('\n'));
+      const value = commands.at(-1)?.split(' ')[1] ?? '';
       const knob = '/sys/class/bdi/$(mountpoint -d /mnt/calyx)/read_ahead_kb';
-      expect(await guest.sh(`ls /mnt/calyx/models/acme; cat ${knob}; umount /mnt/calyx`)).toContain(
-        `\n${value ?? ''}\n`,
+      const seen = await guest.sh(`ls /mnt/calyx/models/acme; cat ${knob}; umount /mnt/calyx`);
+      expect(seen).toMatch(new RegExp(`^big\\n[^]*\\n${value}\\n$`));
+      const options = await guest.sh(
+        'mount /mnt/calyx; grep " /mnt/calyx " /proc/self/mounts; umount /mnt/calyx',
       );
+      expect(options).toContain(`vers=${advised.advice.version.version},`);
+      expect(options).toContain('acregmin=3600,acregmax=3600,acdirmin=1,acdirmax=1');
     },
   );
 
@@ -161,6 +168,27 @@ describe.skipIf(guestUnavailable() !== undefined)('calyx advise on a machine tha
     expect(advised.store.privilegedPorts).toBe('yes');
     expect(advised.measurements.failed).toEqual([]);
   });
+
+  it(
+    'ends with an error when the store stops answering, and leaves nothing',
+    { timeout: LONG.timeoutMs },
+    async () => {
+      store.child.kill('SIGTERM');
+      await store.ended;
+      store = await startStore();
+      const ended = guest.run(`${ADVISE} --seconds 60`, LONG);
+      await guest.sh(UNTIL_MOUNTED, LONG);
+      store.child.kill('SIGSTOP');
+      const { code, stderr } = await ended;
+      expect(code).toBe(1);
+      expect(stderr).toContain(`${HOST_ADDRESS}:2049 did not answer`);
+      store.child.kill('SIGCONT');
+      await guest.sh(
+        `while pgrep -f [m]ount-round.js >/dev/null; do busybox usleep 20000; done; ${NOTHING_LEFT}`,
+        LONG,
+      );
+    },
+  );
 
   it('tells within seconds what to check where no store answers', async () => {
     const ended = await guest.run(`${COMMAND} advise --nfs ${HOST_ADDRESS}:2050`);

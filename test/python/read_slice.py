@@ -1,7 +1,7 @@
-"""Reads a slice with the safetensors library: read_slice.py DIR
+"""Reads slices with the safetensors library: read_slice.py DIR...
 
-Prints as JSON, for every tensor that the index names, its dtype, shape and the SHA-256 of its bytes, as {"tensors": {...}}, and the
-tensors that lie in the files without being named, as {"unlisted": [...]}. Every tensor is read in two ways, by `safe_open` (which maps
+Prints as JSON a list with an object for each directory: for every tensor that the index names, its dtype, shape and the SHA-256 of its
+bytes, as {"tensors": {...}}, and the tensors that lie in the files without being named, as {"unlisted": [...]}. Every tensor is read in two ways, by `safe_open` (which maps
 the file) and by `deserialize` (from bytes that were read), which have to agree; so do copies in other files than the one that the index
 names (a tied head). It fails where the index names what is not there.
 """
@@ -52,8 +52,7 @@ def read_file(path):
     return found
 
 
-def main():
-    directory = sys.argv[1]
+def read_slice(directory):
     tensors, copies = {}, []
     for file_name, names in names_by_file(directory).items():
         found = read_file(os.path.join(directory, file_name))
@@ -65,7 +64,11 @@ def main():
     for name, tensor in copies:
         if tensors.get(name, tensor) != tensor:
             raise ValueError(f"{directory}: two files have different tensors {name}")
-    json.dump({"tensors": tensors, "unlisted": sorted({name for name, _ in copies} - set(tensors))}, sys.stdout)
+    return {"tensors": tensors, "unlisted": sorted({name for name, _ in copies} - set(tensors))}
+
+
+def main():
+    json.dump([read_slice(directory) for directory in sys.argv[1:]], sys.stdout)
 
 
 if __name__ == "__main__":

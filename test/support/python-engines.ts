@@ -84,13 +84,31 @@ async function runScript(
   return JSON.parse(ended.stdout);
 }
 
-/** The tensors of a directory, read by the safetensors library through its index. */
+/** What the safetensors library finds in a directory. */
+export interface ReadTensors {
+  /** Those that its index names. */
+  readonly tensors: Readonly<Record<string, PythonTensor>>;
+  readonly unlisted: readonly string[];
+}
+
+/** The tensors of directories, read by the safetensors library through their indexes. */
+export async function readSlices(
+  python: string,
+  directories: readonly string[],
+  run: RunCommand = runHere,
+): Promise<readonly ReadTensors[]> {
+  return (await runScript(python, run, 'read_slice.py', ...directories)) as ReadTensors[];
+}
+
+/** As {@link readSlices}, of one directory. */
 export async function readSlice(
   python: string,
   directory: string,
   run: RunCommand = runHere,
-): Promise<{ readonly tensors: Record<string, PythonTensor>; readonly unlisted: readonly string[] }> {
-  return (await runScript(python, run, 'read_slice.py', directory)) as Awaited<ReturnType<typeof readSlice>>;
+): Promise<ReadTensors> {
+  const [read] = await readSlices(python, [directory], run);
+  if (read === undefined) throw new Error(`nothing was read of ${directory}`);
+  return read;
 }
 
 /** What a slice is made from, and of. */
@@ -108,9 +126,26 @@ export async function expectTensors(
   parts: SliceParts,
   run?: RunCommand,
 ): Promise<void> {
-  const expected = expectedTensors(source, parts);
-  expect(Object.keys(expected)).not.toHaveLength(0);
-  expect(await readSlice(python, directory, run)).toEqual({ tensors: expected, unlisted: [] });
+  await expectAllTensors(python, [{ directory, parts }], source, run);
+}
+
+/** As {@link expectTensors}, of several slices of one model, which is faster than one after the other. */
+export async function expectAllTensors(
+  python: string,
+  slices: readonly { readonly directory: string; readonly parts: SliceParts }[],
+  source: Readonly<Record<string, PythonTensor>>,
+  run?: RunCommand,
+): Promise<void> {
+  const read = await readSlices(
+    python,
+    slices.map(({ directory }) => directory),
+    run,
+  );
+  for (const [index, { directory, parts }] of slices.entries()) {
+    const expected = expectedTensors(source, parts);
+    expect(Object.keys(expected)).not.toHaveLength(0);
+    expect(read[index], directory).toEqual({ tensors: expected, unlisted: [] });
+  }
 }
 
 /** A prompt and the logits that have to follow it. */

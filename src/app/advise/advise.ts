@@ -105,6 +105,7 @@ async function measure(
       client,
       link,
       storeFacts: probed.facts,
+      ping: (stop) => probed.ping(stop),
       store,
       path,
       survey,

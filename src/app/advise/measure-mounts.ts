@@ -34,6 +34,8 @@ export interface MountRounds {
   /** For all of it, about. */
   readonly totalMs: number;
   readonly signal: AbortSignal;
+  /** Rejects if the store does not answer any more. */
+  readonly ping: (signal: AbortSignal) => Promise<void>;
   readonly onRound: (what: string, bytesPerSecond: number) => void;
 }
 
@@ -183,7 +185,7 @@ class MountSession {
     return this.#runner.close();
   }
 
-  /** One round; a version that fails is not tried again. */
+  /** One round; a version that fails is not tried again. Throws if it failed because the store is gone. */
   async #try(trial: Trial, ms: number): Promise<RoundResult | undefined> {
     const { version } = trial;
     try {
@@ -192,6 +194,7 @@ class MountSession {
       this.failed.push({ version, by: 'mount', reason: 'it reads other bytes than the store has' });
     } catch (error) {
       this.#options.signal.throwIfAborted();
+      await this.#options.ping(this.#options.signal);
       this.failed.push({ version, by: 'mount', reason: errorMessage(error) });
     }
     return undefined;

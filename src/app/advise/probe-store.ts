@@ -14,6 +14,8 @@ import type { StoreAddress } from './probe-link.js';
 export interface ProbedStore {
   readonly facts: StoreFacts;
   readonly roundTripMs: number;
+  /** Rejects if the store does not answer any more. */
+  ping(signal: AbortSignal): Promise<void>;
   /** Opens a reader as the store wants it. */
   open(version: NfsReader['version'], signal: AbortSignal): Promise<NfsReader>;
 }
@@ -35,13 +37,7 @@ export async function probeStore(
   path: string,
   signal: AbortSignal,
 ): Promise<ProbedStore> {
-  const caller = await connectCaller({
-    ...store,
-    privileged: false,
-    signal,
-    timeoutMs: CALL_MS,
-    callTimeoutMs: CALL_MS,
-  });
+  const caller = await connectProbe(store, signal);
   let versions: Readonly<Record<NfsVersion, Answer>>;
   let roundTripMs: number;
   try {
@@ -60,8 +56,19 @@ export async function probeStore(
   return {
     facts: { versions, privilegedPorts: privileged ? 'yes' : 'no' },
     roundTripMs,
+    ping: async (stop) => {
+      const pinger = await connectProbe(store, stop);
+      await pinger
+        .call(versions['3'] === 'no' ? NULL4 : NULL3, () => undefined, stop)
+        .finally(() => pinger.close());
+    },
     open: (version, stop) => openReader(store, path, version, privileged, stop),
   };
+}
+
+function connectProbe(store: StoreAddress, signal: AbortSignal): Promise<RpcCaller> {
+  const options = { privileged: false, timeoutMs: CALL_MS, callTimeoutMs: CALL_MS };
+  return connectCaller({ ...store, ...options, signal });
 }
 
 /** Something listens there, but it does not answer as an NFS server does. */

@@ -1,4 +1,5 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,8 +10,10 @@ import type { RoundJob, RoundResult } from './round-job.js';
 
 const PROGRAM = fileURLToPath(new URL('./mount-round.js', import.meta.url));
 /** A mount that takes longer hangs: a wrong port, or a firewall. */
-const MOUNT_MS = 15_000;
+const MOUNT_MS = 10_000;
 const UMOUNT_MS = 5_000;
+/** A killed process is gone at once, unless the kernel has to say goodbye to the store for it. */
+const END_MS = 3_000;
 
 type Answer = RoundResult | { readonly error: string };
 
@@ -37,7 +40,7 @@ export class RoundRunner {
     let answer: Answer;
     try {
       const whole: RoundJob = { ...job, directory: this.#directory };
-      answer = await answerOf(this.#process, whole, MOUNT_MS + 2 * job.ms + UMOUNT_MS, signal);
+      answer = await answerOf(this.#process, whole, MOUNT_MS + job.ms + UMOUNT_MS, signal);
     } catch (error) {
       await this.#end();
       throw error;
@@ -70,12 +73,14 @@ export class RoundRunner {
     this.#process = undefined;
     if (child === undefined) return;
     if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
-      const ended = new Promise((resolve) => child.once('exit', resolve));
+      const ended = once(child, 'exit', { signal: AbortSignal.timeout(END_MS) });
       try {
         process.kill(-child.pid, 'SIGKILL');
         await ended;
       } catch {
-        // It has ended already.
+        // It has ended already, or its kernel waits for a store that is gone: it ends when that gives up.
+        if (child.connected) child.disconnect();
+        child.unref();
       }
     }
     await this.#unmount();

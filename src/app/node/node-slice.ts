@@ -1,111 +1,52 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { CalyxError, fileError } from '../../core/errors.js';
-import { cacheFolder, type ModelSpec } from '../../core/names.js';
+import { formatModelName, type ModelSpec } from '../../core/names.js';
 import type { BlockRange } from '../../core/block-range.js';
-import { checkBlockRange } from '../../core/block-range.js';
-import { formatSize } from '../../core/units.js';
 import { partsOfRange } from '../../catalog/slice-spec.js';
-import { parseDecoderConfig, type DecoderConfig } from '../../inference/decoder-config.js';
+import type { DecoderConfig } from '../../inference/decoder-config.js';
 import { StoreClient, type RemoteRevision } from '../../protocols/http/store-client.js';
-import { directoryBytes } from '../../storage/files/directory-bytes.js';
 import { partFile, type PartId } from '../../weights/parts.js';
 import { readSafetensorsFile } from '../../weights/safetensors-file.js';
 import type { TensorLocation } from '../../weights/tensor.js';
 import { firstContact } from './first-contact.js';
-import { fetchRevision, type FetchedModel } from '../fetch/fetch-model.js';
-
-/** Options of {@link fetchNodeSlice}. */
-export interface NodeSliceOptions {
-  readonly stores: readonly URL[];
-  readonly spec: ModelSpec;
-  readonly blocks: BlockRange;
-  /** The node's data directory; it belongs to the node alone. */
-  readonly dataDirectory: string;
-  readonly budgetBytes: number | undefined;
-  readonly logger: Logger;
-  readonly signal: AbortSignal;
-  readonly onTotal?: (bytes: number) => void;
-  readonly onBytes?: (bytes: number) => void;
-}
 
 /** What a node needs to run its blocks. */
 export interface NodeSlice {
+  readonly model: string;
+  readonly revision: string;
+  readonly blocks: BlockRange;
   readonly directory: string;
   readonly config: DecoderConfig;
   readonly tensors: readonly TensorLocation[];
-  readonly fetched: FetchedModel;
   /** The node with the first block also embeds. */
   readonly embed: boolean;
   /** The node with the last block also has the head. */
   readonly head: boolean;
+  /** Bytes of the node's own directory. */
   readonly bytesOnDisk: number;
 }
 
-/**
- * Brings a node's blocks to its disk. The configuration comes first, so that a model which the embedded engine cannot run
- * costs no download. Stores that do not answer yet are waited for.
- *
- * @throws CalyxError as `fetchSlice` does; `unsupported` naming what the engine lacks
- */
-export async function fetchNodeSlice(options: NodeSliceOptions): Promise<NodeSlice> {
-  const { stores, signal, blocks, onTotal, onBytes } = options;
-  // The revision is settled once, so that a ref that moves meanwhile cannot mix two.
-  const revision = await settle(options);
-  const directory = join(options.dataDirectory, `${cacheFolder(revision.model)}@${revision.revision}`);
-  const others = (await directoryBytes(options.dataDirectory)) - (await directoryBytes(directory));
-  const budget =
-    options.budgetBytes === undefined ? {} : { budgetBytes: leftOver(options, options.budgetBytes, others) };
-  const common = { stores, into: directory, signal, ...budget };
-  const first = await fetchRevision(revision, {
-    ...common,
-    add: () => [],
-    // What an earlier start with other blocks has left would only take space, and its parts would count as staying.
-    drop: (blockCount) => {
-      checkBlockRange(blocks, blockCount);
-      const staying = nodeParts(blocks, blockCount);
-      return partsOfRange({ start: 0, end: blockCount }, true, true).filter(
-        (part) => !staying.includes(part),
-      );
-    },
-  });
-  const text = await readFile(join(directory, 'config.json'), 'utf8').catch((error: unknown) => {
-    throw fileError(error, 'cannot read', join(directory, 'config.json'));
-  });
-  const config = parseDecoderConfig(text, `config.json of ${first.model}`);
-  checkBlockRange(blocks, config.blockCount);
-  const embed = blocks.start === 0;
-  const head = blocks.end === config.blockCount;
-  const parts = nodeParts(blocks, config.blockCount);
-  const fetched = await fetchRevision(revision, {
-    ...common,
-    add: () => parts,
-    ...(onTotal === undefined ? {} : { onTotal }),
-    ...(onBytes === undefined ? {} : { onBytes }),
-  });
-  return {
-    directory,
-    config,
-    tensors: await locateTensors(directory, parts),
-    fetched: {
-      ...fetched,
-      bytesFetched: fetched.bytesFetched + first.bytesFetched,
-      chunks: fetched.chunks + first.chunks,
-      retries: fetched.retries + first.retries,
-      seconds: fetched.seconds + first.seconds,
-    },
-    embed,
-    head,
-    bytesOnDisk: await directoryBytes(options.dataDirectory),
-  };
+/** What every way of coming by a slice needs. */
+export interface SliceContext {
+  /** Stores that know the model; those that do not answer yet are waited for. */
+  readonly stores: readonly URL[];
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+  /** Called with the bytes that are to be read. */
+  readonly onTotal?: (bytes: number) => void;
+  readonly onBytes?: (bytes: number) => void;
 }
 
-function nodeParts(blocks: BlockRange, blockCount: number): PartId[] {
+/** The parts that a node with these blocks runs. */
+export function nodeParts(blocks: BlockRange, blockCount: number): PartId[] {
   return partsOfRange(blocks, blocks.start === 0, blocks.end === blockCount);
 }
 
-async function settle({ stores, spec, signal, logger }: NodeSliceOptions): Promise<RemoteRevision> {
+/** Settles which revision is meant, once, so that a ref that moves meanwhile cannot mix two. */
+export async function settleRevision(
+  spec: ModelSpec,
+  { stores, signal, logger }: SliceContext,
+): Promise<RemoteRevision> {
   const client = new StoreClient(stores);
   try {
     return await firstContact(() => client.resolve(spec, signal), { signal, logger });
@@ -114,13 +55,20 @@ async function settle({ stores, spec, signal, logger }: NodeSliceOptions): Promi
   }
 }
 
-function leftOver(options: NodeSliceOptions, budgetBytes: number, others: number): number {
-  if (others < budgetBytes) return budgetBytes - others;
-  throw new CalyxError(
-    'over-budget',
-    `${options.dataDirectory} holds ${formatSize(others)} of other data, which leaves nothing of the budget of ${formatSize(budgetBytes)}`,
-    { hint: 'remove what is not needed there, or raise --budget' },
-  );
+/** A slice whose parts are complete in a directory. Throws CalyxError `not-found`, `invalid-model`, `unreadable`. */
+export async function nodeSlice(
+  { model, revision, manifest }: Pick<RemoteRevision, 'model' | 'revision' | 'manifest'>,
+  parts: Omit<NodeSlice, 'model' | 'revision' | 'tensors' | 'embed' | 'head'>,
+): Promise<NodeSlice> {
+  const { blocks, directory } = parts;
+  return {
+    ...parts,
+    model: formatModelName(model),
+    revision,
+    embed: blocks.start === 0,
+    head: blocks.end === manifest.blockCount,
+    tensors: await locateTensors(directory, nodeParts(blocks, manifest.blockCount)),
+  };
 }
 
 async function locateTensors(directory: string, parts: readonly PartId[]): Promise<TensorLocation[]> {

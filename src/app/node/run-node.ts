@@ -14,10 +14,26 @@ import { checkListenAddress } from '../../protocols/http/guard.js';
 import { healthRoutes } from '../../protocols/http/health-routes.js';
 import { acquireOwnership } from '../../storage/files/ownership.js';
 import { Heartbeat } from './heartbeat.js';
-import { fetchNodeSlice, type NodeSlice, type NodeSliceOptions } from './node-slice.js';
+import { fetchNodeSlice, type FetchedNodeSlice, type FetchNodeSliceOptions } from './fetch-node-slice.js';
+import type { NodeSlice, SliceContext } from './node-slice.js';
+import { openSlice, type OpenedSlice } from './open-slice.js';
+
+/** Blocks that are fetched from the stores into the node's own directory. */
+export interface BlocksToFetch extends Omit<FetchNodeSliceOptions, keyof SliceContext> {
+  readonly from: 'stores';
+  /** Called when the blocks are on the disk, before they are loaded. */
+  readonly onFetched?: (slice: FetchedNodeSlice) => void;
+}
+
+/** Blocks that are in a slice already, on a mount or on a disk; nothing is written. */
+export interface BlocksOfSlice {
+  readonly from: 'slice';
+  readonly directory: string;
+}
 
 /** Configuration of a node. */
-export interface NodeConfig extends NodeSliceOptions {
+export interface NodeConfig extends SliceContext {
+  readonly source: BlocksToFetch | BlocksOfSlice;
   /** For people; by default made of the address. */
   readonly name: string | undefined;
   readonly listen: ListenAddress;
@@ -27,8 +43,6 @@ export interface NodeConfig extends NodeSliceOptions {
   readonly advertise: URL | undefined;
   /** Threads for the arithmetic. */
   readonly threads: number;
-  /** Called when the blocks are on the disk, before they are loaded. */
-  readonly onFetched?: (slice: NodeSlice) => void;
 }
 
 /** A node that serves its blocks. */
@@ -43,9 +57,9 @@ export interface RunningNode {
 }
 
 /**
- * Fetches the blocks of a node, loads them and serves them.
+ * Fetches the blocks of a node, or takes those of a slice that is there, loads them and serves them.
  *
- * @throws CalyxError as {@link fetchNodeSlice} does; `refused` for an address beyond loopback, `usage` for one that others cannot
+ * @throws CalyxError as {@link fetchNodeSlice} and {@link openSlice} do; `refused` for an address beyond loopback, `usage` for one that others cannot
  * call, `busy` if the directory or the port is taken
  */
 export async function runNode(config: NodeConfig): Promise<RunningNode> {
@@ -53,32 +67,24 @@ export async function runNode(config: NodeConfig): Promise<RunningNode> {
   checkReachable(config);
   // A port that is taken should be told before hours of fetching, not after.
   await checkFree(config.listen);
-  const dataDirectory = resolve(config.dataDirectory);
   const closers: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {
     for (const closer of closers.splice(0).reverse()) await closer();
   };
   try {
-    const ownership = await acquireOwnership(join(dataDirectory, '.calyx', 'owners'), {
-      description: `calyx node (process ${process.pid})`,
-    }).catch((error: unknown) => {
-      throw fileError(error, 'cannot use', dataDirectory);
-    });
-    closers.push(() => ownership.release());
-    const slice = await fetchNodeSlice({ ...config, dataDirectory });
-    config.onFetched?.(slice);
-    const { blocks, signal, threads } = config;
-    const { embed, head, directory, tensors } = slice;
+    const slice = await takeSlice(config, closers);
+    const { signal, threads } = config;
+    const { model, revision, blocks, embed, head, directory, tensors } = slice;
     const stage = await StageHost.start(
       { config: slice.config, directory, tensors, blocks, embed, head, threads },
       { signal },
     );
     closers.push(() => stage.stop());
+    await slice.checkSame?.();
     const server = createHttpServer(config);
-    const { model, revision } = slice.fetched;
     await server.register(stageServer, {
       stage,
-      identity: { model, revision: revision.revision },
+      identity: { model, revision },
       config: slice.config,
     });
     healthRoutes(server, nodeMetrics(slice));
@@ -86,7 +92,7 @@ export async function runNode(config: NodeConfig): Promise<RunningNode> {
     closers.push(() => server.close());
     const url = (config.advertise ?? new URL(listening)).href.replace(/\/$/, '');
     const name = config.name ?? new URL(url).host;
-    const record = { id: randomUUID(), name, url, model, revision: revision.revision, blocks, embed, head };
+    const record = { id: randomUUID(), name, url, model, revision, blocks, embed, head };
     const heartbeat = new Heartbeat(config.stores, record, config.logger);
     closers.push(() => heartbeat.stop());
     await heartbeat.start();
@@ -102,6 +108,25 @@ export async function runNode(config: NodeConfig): Promise<RunningNode> {
     await close();
     throw error;
   }
+}
+
+/** Comes by the blocks; a directory of the node's own is owned until the closers run. */
+async function takeSlice(
+  config: NodeConfig,
+  closers: (() => Promise<void>)[],
+): Promise<NodeSlice & Partial<Pick<OpenedSlice, 'checkSame'>>> {
+  const { source } = config;
+  if (source.from === 'slice') return openSlice(resolve(source.directory), config);
+  const dataDirectory = resolve(source.dataDirectory);
+  const ownership = await acquireOwnership(join(dataDirectory, '.calyx', 'owners'), {
+    description: `calyx node (process ${process.pid})`,
+  }).catch((error: unknown) => {
+    throw fileError(error, 'cannot use', dataDirectory);
+  });
+  closers.push(() => ownership.release());
+  const slice = await fetchNodeSlice({ ...config, ...source, dataDirectory });
+  source.onFetched?.(slice);
+  return slice;
 }
 
 /** Refuses to register an address that means "all of this machine's own": nobody could call it. */

@@ -39,7 +39,7 @@ export function chooseVersion(
   if (fastest === undefined) {
     const version = NFS_VERSIONS.find((each) => possible.includes(each));
     if (version === undefined) return undefined;
-    return { version, why: `nothing was measured; the newest that both sides have: ${WHY_NEWER}`, speeds };
+    return { version, why: `no speed was measured; the newest that both sides have: ${WHY_NEWER}`, speeds };
   }
   const equals = speeds.filter(
     ({ bytesPerSecond }) => bytesPerSecond >= fastest.bytesPerSecond * (1 - NOISE),

@@ -72,6 +72,7 @@ describe('what is written', () => {
     expect(showChange({ path: 'f', before: 'a\nb\nc\n', after: 'a\nb\nc\nd\n' })).toBe(
       '--- f\n+++ f\n@@ -2,2 +2,3 @@\n b\n c\n+d',
     );
+    expect(showChange({ path: 'f', before: 'a\n', after: 'b\n' })).toBe('--- f\n+++ f\n@@ -1 +1 @@\n-a\n+b');
     expect(showChange({ path: 'f', before: undefined, after: 'a\nb\n' })).toBe(
       '--- /dev/null\n+++ f\n@@ -0,0 +1,2 @@\n+a\n+b',
     );

@@ -20,7 +20,8 @@ export function showChange({ path, before, after }: FileChange): string {
   const removed = old.slice(head, old.length - tail);
   const added = now.slice(head, now.length - tail);
   const count = (middle: number): number => head - from + middle + shownTail;
-  const range = (length: number): string => `${length === 0 ? from : from + 1},${length}`;
+  const range = (length: number): string =>
+    length === 1 ? `${from + 1}` : `${length === 0 ? from : from + 1},${length}`;
   return [
     `--- ${before === undefined ? '/dev/null' : path}`,
     `+++ ${path}`,

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { CalyxError } from '../../../core/errors.js';
+import { CalyxError, isCalyxError } from '../../../core/errors.js';
 import { isLoopback } from '../../../protocols/http/guard.js';
 import type { ListenAddress } from '../../../protocols/http/create-server.js';
 import { mountProgram } from '../../../protocols/nfs3/mount/mount-program.js';
@@ -70,7 +70,13 @@ export async function serveNfs(
     onError: (what, peer, error) =>
       parts.logger.debug({ err: error, what, client: peer?.address }, 'an NFS client was dropped'),
   });
-  const address = await server.listen(config.listen);
+  const address = await server.listen(config.listen).catch((error: unknown) => {
+    if (!isCalyxError(error, 'busy')) throw error;
+    throw new CalyxError('busy', error.message, {
+      hint: "choose another with --nfs HOST:PORT; 2049 is often that of the kernel's own NFS server",
+      cause: error,
+    });
+  });
   // So that the files of a client that is gone do not count as open.
   const expiry = setInterval(() => state.expireLeases(), EXPIRY_MS).unref();
   return {

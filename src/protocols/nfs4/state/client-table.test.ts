@@ -108,6 +108,25 @@ describe('EXCHANGE_ID (RFC 8881, section 18.35)', () => {
     expect(server.held).toHaveLength(0);
   });
 
+  test('machines of one name at two addresses, as clones of one image are, leave each other alone', async () => {
+    const server = new TestServer();
+    const sessionAt = async (address: string, verifier: number) => {
+      const connection = server.connect(address);
+      const id = clientIdOf(await server.compound([exchangeIdOp('clone', verifier)], 1, { connection }));
+      const created = await server.compound([createSessionOp(id, 1)], 1, { connection });
+      return { connection, session: created.last.body.subarray(0, 16) };
+    };
+    const one = await sessionAt('192.0.2.1', 1);
+    const two = await sessionAt('192.0.2.2', 2);
+    for (const { connection, session } of [one, two]) {
+      const sequence = op(53, session, words(1, 0, 0, 0));
+      expect((await server.compound([sequence], 1, { connection })).status).toBe(NFS4.OK);
+    }
+    // A client keeps its session when its address changes.
+    const moved = op(53, one.session, words(2, 0, 0, 0));
+    expect((await server.compound([moved], 1, { connection: server.connect('192.0.2.9') })).status).toBe(0);
+  });
+
   test.each([
     ['6: same verifier, same user', 1, 1, NFS4.OK],
     ['8: another verifier', 2, 1, NFS4.NOT_SAME],

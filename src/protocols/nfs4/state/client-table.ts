@@ -53,7 +53,7 @@ export class ClientTable {
    * @throws Nfs4Error `CLID_INUSE` (3), `NOENT` (7), `NOT_SAME` (8), `PERM` (9)
    */
   exchange(identity: ClientIdentity, peer: RpcPeer, update: boolean): Client {
-    const owner = Buffer.from(identity.owner).toString('latin1');
+    const owner = ownerKey(identity.owner, peer);
     const { confirmed, unconfirmed } = this.#byOwner.get(owner) ?? {};
     const sameVerifier =
       confirmed !== undefined && Buffer.compare(confirmed.verifier, identity.verifier) === 0;
@@ -171,4 +171,13 @@ export class ClientTable {
     this.#unconfirmed.set(number, client);
     return client;
   }
+}
+
+/**
+ * What tells clients apart: their name and their address. By RFC 8881 it is the name alone (section 2.4), which Linux makes of the host
+ * name; but machines cloned from one image have one name, and would end each other's sessions without end. A client whose address changes
+ * uses its session as before; one that comes anew is a new client, and its reclaims succeed.
+ */
+function ownerKey(owner: Uint8Array, peer: RpcPeer): string {
+  return `${peer.address} ${Buffer.from(owner).toString('latin1')}`;
 }
