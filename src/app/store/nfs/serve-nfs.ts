@@ -2,11 +2,11 @@ import { isIP } from 'node:net';
 import { CalyxError } from '../../../core/errors.js';
 import { isLoopback } from '../../../protocols/http/guard.js';
 import type { ListenAddress } from '../../../protocols/http/create-server.js';
+import { nfsProgram } from '../../../protocols/nfs/nfs-program.js';
 import { mountProgram } from '../../../protocols/nfs3/mount/mount-program.js';
 import { nfs3Version } from '../../../protocols/nfs3/nfs3-program.js';
 import { nfs4Server } from '../../../protocols/nfs4/program.js';
 import { createRpcServer, type RpcServerLoad } from '../../../protocols/rpc/create-rpc-server.js';
-import type { RpcProgram } from '../../../protocols/rpc/rpc-program.js';
 import { LOOPBACK_RULES, type AllowRule } from './nfs-access.js';
 import { nfsExports, type ExportParts } from './nfs-exports.js';
 
@@ -57,14 +57,7 @@ export async function serveNfs(
     privilegedPorts: config.privilegedPorts,
   });
   const { version: version4, state } = nfs4Server(exports);
-  const nfs: RpcProgram = {
-    name: 'NFS',
-    program: 100_003,
-    versions: new Map([
-      [3, nfs3Version(exports)],
-      [4, version4],
-    ]),
-  };
+  const nfs = nfsProgram({ 3: nfs3Version(exports), 4: version4 });
   const server = createRpcServer([nfs, mountProgram(exports)], {
     admit: (peer) => exports.treeFor(peer) !== undefined,
     onError: (what, peer, error) =>
