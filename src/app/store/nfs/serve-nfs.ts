@@ -30,12 +30,22 @@ export interface RunningNfs {
 }
 
 /**
- * Refuses to listen where strangers could mount.
+ * Refuses to listen where strangers could mount, or where nobody could.
  *
- * @throws CalyxError `refused` for an address beyond loopback if no rule says who may mount
+ * @throws CalyxError `refused` for an address beyond loopback if no rule says who may mount; `usage` for one on loopback if rules
+ * name other machines only
  */
 export function checkNfsConfig({ listen, allow }: NfsConfig): void {
-  if (isLoopback(listen.host) || allow.length > 0) return;
+  if (isLoopback(listen.host)) {
+    const own = ['127.0.0.1', '::1', listen.host];
+    if (allow.length === 0 || allow.some((rule) => own.some((address) => rule.matches(address)))) return;
+    throw new CalyxError(
+      'usage',
+      `--allow names other machines, but NFS on ${listen.host} can be reached from this one alone`,
+      { hint: `listen on an address of this machine: --nfs ADDRESS:${listen.port}; or allow 127.0.0.1 too` },
+    );
+  }
+  if (allow.length > 0) return;
   const example = isIP(listen.host) === 4 && listen.host !== '0.0.0.0' ? `${listen.host}/24` : '10.0.0.0/24';
   throw new CalyxError(
     'refused',
