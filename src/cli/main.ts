@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { COMMANDS } from './commands.js';
-import { EXIT, printError } from './run-command.js';
+import { EXIT, exitCodeOf, printError } from './run-command.js';
 
 const packageFile = new URL('../../../package.json', import.meta.url);
 const { version } = JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string };
@@ -27,6 +27,6 @@ try {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : EXIT.usage;
   else {
     printError(error, process.argv.includes('--verbose'));
-    process.exitCode = EXIT.failure;
+    process.exitCode = exitCodeOf(error);
   }
 }

@@ -46,7 +46,7 @@ export async function runCommand(
       if (signalCode !== EXIT.sigpipe) process.stderr.write('interrupted\n');
     } else {
       printError(error, options.verbose === true);
-      process.exitCode = isCalyxError(error, 'usage') ? EXIT.usage : EXIT.failure;
+      process.exitCode = exitCodeOf(error);
     }
   }
   // What was written last may still be on its way; its failure is told by then.
@@ -60,6 +60,11 @@ export async function runCommand(
   }
   if (signalCode !== undefined) process.exitCode = signalsAreSuccess ? 0 : signalCode;
   if (process.connected) process.disconnect();
+}
+
+/** The exit code of a command that failed. */
+export function exitCodeOf(error: unknown): number {
+  return isCalyxError(error, 'usage') ? EXIT.usage : EXIT.failure;
 }
 
 /** Tells what happened, to which thing, and what to do next; with `verbose`, also where. */

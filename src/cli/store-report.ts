@@ -6,9 +6,9 @@ import { note, printJson } from './terminal.js';
 
 /** What a store says when it listens, as one line of JSON. */
 export function printListening(store: RunningStore, data: string): void {
-  const { url, nfs } = store;
+  const { url, nfs, nfsProblem } = store;
   const shown = nfs && { ...nfs, mount: mountsOf(nfs) };
-  printJson({ event: 'listening', url, nfs: shown ?? null, data });
+  printJson({ event: 'listening', url, nfs: shown ?? null, nfsProblem: nfsProblem?.message ?? null, data });
 }
 
 /** What a store says when it listens, for people. */

@@ -1,10 +1,12 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
+import { parseAllowRule, type AllowRule } from '../app/store/nfs/nfs-access.js';
+import type { NfsConfig } from '../app/store/nfs/serve-nfs.js';
 import { runStore } from '../app/store/run-store.js';
+import { CalyxError } from '../core/errors.js';
 import { parseListenAddress } from '../protocols/http/create-server.js';
 import { noteListening, printListening } from './store-report.js';
 import { aborted, runCommand, type CommonOptions } from './run-command.js';
 import { createLogger } from './logger.js';
-import { parseAllowRule } from '../app/store/nfs/nfs-access.js';
 import { chosenDirectory, DEFAULT_LISTEN, DEFAULT_NFS, defaultDataDirectory } from './settings.js';
 
 interface StoreCommandOptions extends CommonOptions {
@@ -48,11 +50,13 @@ export function storeCommand(program: Command): void {
       process.env['CALYX_NFS'] ?? DEFAULT_NFS,
     )
     .option('--no-nfs', 'do not serve NFS')
-    .option(
-      '--allow <cidr[=models]>',
-      "addresses that may mount, and what they see: 10.0.0.0/24, '10.0.0.7=acme/*' (repeatable; default: this machine alone)",
-      (rule: string, rules: readonly string[]) => [...rules, rule],
-      [],
+    .addOption(
+      new Option(
+        '--allow <cidr[=models]>',
+        "addresses that may mount, and what they see: 10.0.0.0/24, '10.0.0.7=acme/*' (repeatable)",
+      )
+        .argParser((rule: string, rules: readonly string[]) => [...rules, rule])
+        .default([], 'this machine alone'),
     )
     .option('--privileged-ports', 'let only root on the clients mount: source ports below 1024')
     .option('--json', 'print one line of JSON with the URL when it listens')
@@ -68,17 +72,12 @@ export function storeCommand(program: Command): void {
             listen: parseListenAddress(options.listen),
             insecure: options.insecure === true,
             hostNames: options.hostName,
-            nfs:
-              options.nfs === false
-                ? undefined
-                : {
-                    listen: parseListenAddress(options.nfs),
-                    allow,
-                    privilegedPorts: options.privilegedPorts === true,
-                  },
+            nfs: nfsConfig(options, allow),
             // Whoever asked for no port in particular may have a kernel's NFS server, or another store, on the usual one.
             nfsOptional:
-              command.getOptionValueSource('nfs') === 'default' && process.env['CALYX_NFS'] === undefined,
+              command.getOptionValueSource('nfs') === 'default' &&
+              process.env['CALYX_NFS'] === undefined &&
+              !limitsMounts(options),
             logger: createLogger('store', options.verbose === true),
           });
           if (options.json === true) printListening(store, dataDirectory);
@@ -90,4 +89,22 @@ export function storeCommand(program: Command): void {
         true,
       ),
     );
+}
+
+/** Whether and how NFS is served; throws CalyxError `usage` for options that contradict each other. */
+function nfsConfig(options: StoreCommandOptions, allow: readonly AllowRule[]): NfsConfig | undefined {
+  if (options.nfs !== false)
+    return {
+      listen: parseListenAddress(options.nfs),
+      allow,
+      privilegedPorts: options.privilegedPorts === true,
+    };
+  if (!limitsMounts(options)) return undefined;
+  throw new CalyxError('usage', '--allow and --privileged-ports do not go with --no-nfs', {
+    hint: 'they say who may mount, and without NFS nobody can',
+  });
+}
+
+function limitsMounts({ allow, privilegedPorts }: StoreCommandOptions): boolean {
+  return allow.length > 0 || privilegedPorts === true;
 }

@@ -120,6 +120,24 @@ describe('fetch refuses', () => {
   });
 });
 
+describe('store refuses', () => {
+  it.each([
+    [['--allow', 'everybody'], 2, "--allow 'everybody' names no addresses"],
+    [['--allow', '10.0.0.0/24=acme'], 2, "'acme' is no pattern of models"],
+    [['--no-nfs', '--allow', '10.0.0.0/24'], 2, 'do not go with --no-nfs'],
+    [['--no-nfs', '--privileged-ports'], 2, 'do not go with --no-nfs'],
+    [['--allow', '10.0.0.0/24'], 2, 'NFS on 127.0.0.1 can be reached from this one alone'],
+    [['--nfs', '0.0.0.0:2049'], 1, 'say which may mount, e.g. --allow 10.0.0.0/24'],
+  ])('%j', async (args, code, message) => {
+    const data = join(scratch, 'refused');
+    const ended = await calyx('store', ...args, '--data', data, '--listen', '127.0.0.1:0', '--json');
+    expect(ended.stderr).toContain(message);
+    expect(ended.stderr).not.toMatch(TRACE);
+    expect(ended).toMatchObject({ code, stdout: '' });
+    expect(await readdir(scratch)).not.toContain('refused');
+  });
+});
+
 describe('the command line', () => {
   it('shows its help', async () => {
     const ended = await calyx('--help');

@@ -77,12 +77,6 @@ export class RevisionFiles {
     return support && this.file(revision, revision.manifest.files.indexOf(support));
   }
 
-  /** Forgets what it kept. */
-  clear(): void {
-    this.#nodes.clear();
-    this.#slices.clear();
-  }
-
   #slice(revision: ResolvedRevision, spec: SliceSpec): ReadonlyMap<string, TreeFile> {
     const { model, revision: key } = keysOf(revision);
     const slice = `${model} ${key} ${formatSliceSpec(spec)}`;

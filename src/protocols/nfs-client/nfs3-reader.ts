@@ -1,16 +1,16 @@
 import { CalyxError } from '../../core/errors.js';
+import { MAX_READ_BYTES } from '../nfs/limits.js';
+import { handle3 } from '../nfs3/arguments3.js';
+import { attributes3 } from '../nfs3/attributes3.js';
 import type { Codec } from '../xdr/codec.js';
 import { XdrError } from '../xdr/xdr-error.js';
 import {
-  fileAttributes,
   GETATTR3,
-  handleArguments,
   listArguments,
   listResult,
   LOOKUP3,
   lookupArguments,
   lookupResult,
-  MAX_READ,
   MNT,
   mountArguments,
   mountResult,
@@ -94,7 +94,7 @@ export class Nfs3Reader implements NfsReader {
   }
 
   async read(file: RemoteNode, offset: number, length: number, signal: AbortSignal): Promise<RemoteBytes> {
-    const count = Math.min(length, MAX_READ);
+    const count = Math.min(length, MAX_READ_BYTES);
     const { data, end } = await invoke(
       this.#rpc,
       READ3,
@@ -119,7 +119,7 @@ async function getAttributes(
   doing: string,
   signal: AbortSignal,
 ): Promise<RemoteNode> {
-  return nodeOf(handle, await invoke(rpc, GETATTR3, handleArguments, handle, fileAttributes, doing, signal));
+  return nodeOf(handle, await invoke(rpc, GETATTR3, handle3, handle, attributes3, doing, signal));
 }
 
 /** Calls a procedure whose result begins with a status; of failures only that is of interest. */

@@ -1,3 +1,10 @@
+import { MAX_READ_BYTES } from '../nfs/limits.js';
+import { NFS_PROGRAM } from '../nfs/nfs-program.js';
+import { bitmap } from '../nfs4/attributes/bitmap.js';
+import { MAX_HANDLE_BYTES } from '../nfs4/limits.js';
+import { channelAttributes } from '../nfs4/sessions/channel.js';
+import { SESSION_ID_BYTES } from '../nfs4/sessions/session-table.js';
+import { stateId } from '../nfs4/state-id.js';
 import {
   array,
   bool,
@@ -14,11 +21,10 @@ import {
   type Codec,
 } from '../xdr/codec.js';
 import { XdrReader } from '../xdr/xdr-reader.js';
-import { stateId } from '../nfs4/state-id.js';
 import type { RemoteProcedure } from './rpc-caller.js';
 
-export const NULL4: RemoteProcedure = { program: 100_003, version: 4, procedure: 0 };
-export const COMPOUND: RemoteProcedure = { program: 100_003, version: 4, procedure: 1 };
+export const NULL4: RemoteProcedure = { program: NFS_PROGRAM, version: 4, procedure: 0 };
+export const COMPOUND: RemoteProcedure = { program: NFS_PROGRAM, version: 4, procedure: 1 };
 
 /** An operation as a client calls it. */
 export interface RemoteOperation<Args, Result> {
@@ -27,31 +33,15 @@ export interface RemoteOperation<Args, Result> {
   readonly result: Codec<Result>;
 }
 
-const MAX_HANDLE = 128;
 const MAX_OPAQUE = 1024;
 const MAX_NAME = 4096;
-/** Words of a bitmap; the attributes of RFC 7862 need three. */
-const MAX_BITMAP = 16;
 const MAX_ATTRIBUTE_BYTES = 4096;
 const MAX_ENTRIES = 16_384;
-const MAX_READ = 1_048_576;
 
-const handle = opaque(MAX_HANDLE);
-const bitmap = array(uint32, MAX_BITMAP);
-const sessionId = fixedOpaque(16);
+const handle = opaque(MAX_HANDLE_BYTES);
+const sessionId = fixedOpaque(SESSION_ID_BYTES);
 const time = struct({ seconds: uint64, nanoseconds: uint32 });
 const implementation = array(struct({ domain: text(MAX_OPAQUE), name: text(MAX_OPAQUE), date: time }), 1);
-
-/** What a channel may carry (RFC 8881, section 18.36.1). */
-export const channel = struct({
-  headerPadding: uint32,
-  maxRequest: uint32,
-  maxResponse: uint32,
-  maxCached: uint32,
-  maxOperations: uint32,
-  maxRequests: uint32,
-  rdma: array(uint32, 1),
-});
 
 /** The attributes of one node: bitmap and values (section 3.3.7). */
 const attributes = struct({ mask: bitmap, values: opaque(MAX_ATTRIBUTE_BYTES) });
@@ -85,12 +75,18 @@ export const CREATE_SESSION = operation(
     clientId: uint64,
     sequence: uint32,
     flags: uint32,
-    fore: channel,
-    back: channel,
+    fore: channelAttributes,
+    back: channelAttributes,
     callbackProgram: uint32,
     security: array(uint32, 1),
   }),
-  struct({ session: sessionId, sequence: uint32, flags: uint32, fore: channel, back: channel }),
+  struct({
+    session: sessionId,
+    sequence: uint32,
+    flags: uint32,
+    fore: channelAttributes,
+    back: channelAttributes,
+  }),
 );
 
 /** Section 18.46. */
@@ -118,7 +114,7 @@ export const GETATTR = operation(9, struct({ mask: bitmap }), attributes);
 export const READ = operation(
   25,
   struct({ stateId, offset: position64, count: uint32 }),
-  struct({ end: bool, data: opaque(MAX_READ) }),
+  struct({ end: bool, data: opaque(MAX_READ_BYTES) }),
 );
 export const READDIR = operation(
   26,
@@ -135,9 +131,6 @@ export const READDIR = operation(
     end: bool,
   }),
 );
-
-/** The stateid for reading without having opened (section 8.2.3). */
-export const ANONYMOUS = { sequence: 0, other: new Uint8Array(12) } as const;
 
 function operation<Args, Result>(
   number: number,
@@ -164,7 +157,7 @@ export function decodeNodeValues(mask: readonly number[], values: Uint8Array): N
   const type = has(1) ? reader.uint32() : undefined;
   const size = has(4) ? reader.position64() : undefined;
   if (has(11)) reader.uint32();
-  const handle = has(19) ? reader.opaque(MAX_HANDLE) : undefined;
+  const handle = has(19) ? reader.opaque(MAX_HANDLE_BYTES) : undefined;
   reader.end();
   return { type, size, handle };
 }

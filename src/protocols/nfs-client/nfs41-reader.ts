@@ -1,5 +1,7 @@
+import { MAX_READ_BYTES } from '../nfs/limits.js';
+import { ANONYMOUS_STATE_ID } from '../nfs4/state-id.js';
 import { bind } from './compound.js';
-import { ANONYMOUS, LOOKUP, NODE_MASK, PUTFH, PUTROOTFH, READ, READDIR } from './nfs4-calls.js';
+import { LOOKUP, NODE_MASK, PUTFH, PUTROOTFH, READ, READDIR } from './nfs4-calls.js';
 import {
   pathNames,
   type NfsReader,
@@ -10,7 +12,6 @@ import {
 import type { RpcCaller } from './rpc-caller.js';
 import { nodeOf, Session } from './session.js';
 
-const MAX_READ = 1_048_576;
 const LIST_BYTES = 262_144;
 
 /** Reads by NFSv4.1 (RFC 8881) with a session of its own, without opening files. */
@@ -81,9 +82,9 @@ export class Nfs41Reader implements NfsReader {
   }
 
   async read(file: RemoteNode, offset: number, length: number, signal: AbortSignal): Promise<RemoteBytes> {
-    const count = Math.min(length, MAX_READ);
+    const count = Math.min(length, MAX_READ_BYTES);
     const [, { data, end }] = await this.#session.call(
-      [bind(PUTFH, file), bind(READ, { stateId: ANONYMOUS, offset, count })],
+      [bind(PUTFH, file), bind(READ, { stateId: ANONYMOUS_STATE_ID, offset, count })],
       `reading at ${offset}`,
       signal,
     );

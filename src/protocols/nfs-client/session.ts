@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { CalyxError } from '../../core/errors.js';
+import { MAX_READ_BYTES } from '../nfs/limits.js';
 import { bind, callCompound, type BoundOperation, type Results } from './compound.js';
 import {
   CREATE_SESSION,
@@ -20,7 +21,6 @@ import { SessionSlots } from './session-slots.js';
 const MINOR_VERSION = 1;
 /** EXCHGID4_FLAG_USE_NON_PNFS (RFC 8881, section 18.35.3). */
 const NON_PNFS = 0x0001_0000;
-const MAX_READ = 1_048_576;
 /** For the headers around a READ. */
 const OVERHEAD = 1_024;
 const MAX_SLOTS = 64;
@@ -54,18 +54,18 @@ export class Session {
     );
     const wanted = {
       headerPadding: 0,
-      maxRequest: MAX_READ,
-      maxResponse: MAX_READ + OVERHEAD,
-      maxCached: OVERHEAD,
+      maxRequestBytes: MAX_READ_BYTES,
+      maxResponseBytes: MAX_READ_BYTES + OVERHEAD,
+      maxCachedBytes: OVERHEAD,
       maxOperations: 16,
       maxRequests: MAX_SLOTS,
-      rdma: [],
+      rdmaReads: [],
     };
     const small = {
       ...wanted,
-      maxRequest: 4096,
-      maxResponse: 4096,
-      maxCached: 0,
+      maxRequestBytes: 4096,
+      maxResponseBytes: 4096,
+      maxCachedBytes: 0,
       maxOperations: 2,
       maxRequests: 1,
     };

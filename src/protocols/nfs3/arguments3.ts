@@ -14,9 +14,6 @@ import { time3 } from './attributes3.js';
 /** NFS3_FHSIZE. */
 export const MAX_HANDLE_BYTES = 64;
 
-/** The longest name of an entry; what PATHCONF says. */
-export const MAX_NAME_BYTES = 255;
-
 /** What is decoded of a name, which RFC 1813 does not bound; more than PATH_MAX is no request of any client. */
 const MAX_STRING_BYTES = 4096;
 

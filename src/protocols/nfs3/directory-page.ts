@@ -1,11 +1,12 @@
-import { cachedListing } from '../nfs/listing-cache.js';
 import type { Directory, TreeNode } from '../../catalog/file-tree.js';
+import { describeNode } from '../nfs/failure.js';
+import { cachedListing } from '../nfs/listing-cache.js';
 import { entriesAfter, type ListingEntry } from '../nfs/listing.js';
 import { encodeWhole, optional, type Codec } from '../xdr/codec.js';
 import { XdrWriter } from '../xdr/xdr-writer.js';
 import { entryNamed } from './entries.js';
 import type { Nfs3Context } from './node-procedure.js';
-import { describe, reportFailure } from './report.js';
+import { reportFailure } from './report.js';
 import { NFS3, Nfs3Error } from './status.js';
 
 /** `.` and `..` come first; cookies of names are higher (see `listingOf`). Cookie 0 asks for the beginning. */
@@ -99,7 +100,7 @@ async function place(
     reportFailure(
       context.exports,
       context.call,
-      `lookup of ${name} in a listing${describe(directory)}`,
+      `lookup of ${name} in a listing${describeNode(directory)}`,
       error,
     );
     return { name: bytes, cookie, fileId: cookie, node: undefined };

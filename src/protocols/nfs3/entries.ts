@@ -1,5 +1,6 @@
 import type { Directory, TreeNode } from '../../catalog/file-tree.js';
-import { MAX_NAME_BYTES } from './arguments3.js';
+import { MAX_NAME_BYTES } from '../nfs/limits.js';
+import { cannotBeName, decodeName } from '../nfs/names.js';
 import { NFS3, Nfs3Error } from './status.js';
 
 /** The node as a directory; throws Nfs3Error NOTDIR. */
@@ -15,8 +16,6 @@ export async function entryNamed(directory: Directory, name: string): Promise<Tr
   return directory.lookup(name);
 }
 
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
 /**
  * A name as trees have it, from the bytes of a request.
  *
@@ -24,12 +23,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  */
 export function entryName(bytes: Uint8Array): string {
   if (bytes.byteLength > MAX_NAME_BYTES) throw new Nfs3Error(NFS3.NAMETOOLONG);
-  let name: string;
-  try {
-    name = decoder.decode(bytes);
-  } catch {
-    throw new Nfs3Error(NFS3.NOENT);
-  }
-  if (name === '' || name.includes('/') || name.includes('\0')) throw new Nfs3Error(NFS3.NOENT);
+  const name = decodeName(bytes);
+  if (name === undefined || name === '' || cannotBeName(name)) throw new Nfs3Error(NFS3.NOENT);
   return name;
 }

@@ -1,6 +1,3 @@
-/** The most that one READ answers with. */
-export const MAX_READ_BYTES = 1024 * 1024;
-
 /** The most data that a WRITE may carry, though none is ever written: what a client sends must be received before it is refused. */
 export const MAX_WRITE_BYTES = 64 * 1024;
 

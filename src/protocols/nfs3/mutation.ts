@@ -1,4 +1,5 @@
 import type { TreeNode } from '../../catalog/file-tree.js';
+import { describeNode } from '../nfs/failure.js';
 import { procedure, type RpcCall } from '../rpc/rpc-program.js';
 import type { Codec } from '../xdr/codec.js';
 import { nothing } from '../xdr/codec.js';
@@ -10,7 +11,7 @@ import {
   type Nfs3Procedure,
   type Nfs3Server,
 } from './node-procedure.js';
-import { describe, reportFailure } from './report.js';
+import { reportFailure } from './report.js';
 import { resultOf, type Result3 } from './result.js';
 import { NFS3, Nfs3Error, failureOf } from './status.js';
 
@@ -49,7 +50,7 @@ async function refuse<Args, Failed>(
     for (const handle of definition.handles(args)) nodes.push(await findNode(tree, handle));
     throw new Nfs3Error(NFS3.ROFS);
   } catch (error) {
-    reportFailure(server.exports, call, `${definition.name}${describe(nodes.at(-1))}`, error);
+    reportFailure(server.exports, call, `${definition.name}${describeNode(nodes.at(-1))}`, error);
     const attributes = await Promise.all(nodes.map(attributesIfAny));
     return { status: failureOf(error), value: definition.failure(attributes) };
   }

@@ -1,4 +1,5 @@
 import type { NfsExports } from '../nfs/exports.js';
+import { nfsProgram } from '../nfs/nfs-program.js';
 import type { RpcProgram, RpcVersion } from '../rpc/rpc-program.js';
 import type { Nfs3Procedure } from './node-procedure.js';
 import { access } from './procedures/access.js';
@@ -58,5 +59,5 @@ export function nfs3Version(exports: NfsExports): RpcVersion {
 
 /** NFS version 3 (RFC 1813): reads what `exports` has; every mutation answers NFS3ERR_ROFS. */
 export function nfs3Program(exports: NfsExports): RpcProgram {
-  return { name: 'NFS', program: 100_003, versions: new Map([[3, nfs3Version(exports)]]) };
+  return nfsProgram({ 3: nfs3Version(exports) });
 }

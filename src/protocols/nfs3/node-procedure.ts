@@ -2,10 +2,11 @@ import type { FileTree, TreeNode } from '../../catalog/file-tree.js';
 import { isCalyxError } from '../../core/errors.js';
 import { attributesOf } from '../nfs/attributes.js';
 import type { NfsExports } from '../nfs/exports.js';
+import { describeNode } from '../nfs/failure.js';
 import { procedure, type RpcCall, type RpcProcedure } from '../rpc/rpc-program.js';
 import type { Codec } from '../xdr/codec.js';
 import { toAttributes3, type Attributes3 } from './attributes3.js';
-import { describe, reportFailure } from './report.js';
+import { reportFailure } from './report.js';
 import { resultOf, type Result3 } from './result.js';
 import { NFS3, Nfs3Error, failureOf } from './status.js';
 
@@ -68,7 +69,7 @@ async function answer<Args, Ok, Failed>(
     const context = { ...server, call, tree, attributes };
     return { status: NFS3.OK, value: await definition.run(args, node, context) };
   } catch (error) {
-    reportFailure(server.exports, call, `${definition.name}${describe(node)}`, error);
+    reportFailure(server.exports, call, `${definition.name}${describeNode(node)}`, error);
     return { status: failureOf(error), value: definition.failure(attributes) };
   }
 }

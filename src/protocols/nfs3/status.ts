@@ -1,4 +1,5 @@
-import { CalyxError, isCalyxError } from '../../core/errors.js';
+import { isCalyxError } from '../../core/errors.js';
+import { isTemporary } from '../nfs/failure.js';
 
 /** Status codes (RFC 1813, section 2.6). */
 export const NFS3 = {
@@ -54,14 +55,5 @@ export class Nfs3Error extends Error {
 export function failureOf(error: unknown): Nfs3Failure {
   if (error instanceof Nfs3Error) return error.status;
   if (isCalyxError(error, 'not-found')) return NFS3.STALE;
-  // The client waits and asks again.
-  if (isCalyxError(error, 'aborted', 'timeout', 'unavailable', 'busy') || wasAborted(error))
-    return NFS3.JUKEBOX;
-  return NFS3.IO;
-}
-
-/** What signals give as their reason by default. */
-function wasAborted(error: unknown): boolean {
-  if (error instanceof CalyxError || !(error instanceof Error)) return false;
-  return error.name === 'AbortError' || error.name === 'TimeoutError';
+  return isTemporary(error) ? NFS3.JUKEBOX : NFS3.IO;
 }

@@ -1,3 +1,4 @@
+import { MAX_READ_BYTES } from '../nfs/limits.js';
 import {
   array,
   bool,
@@ -13,7 +14,6 @@ import {
 } from '../xdr/codec.js';
 import { newAttributes } from './opens/open-arguments.js';
 import { component, componentName } from './operations/component.js';
-import { MAX_READ_BYTES } from './limits.js';
 import type { Compound, Operation } from './operation.js';
 import { stateId } from './state-id.js';
 import { NFS4, Nfs4Error } from './status.js';

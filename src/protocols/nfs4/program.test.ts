@@ -16,7 +16,8 @@ import { createRpcServer } from '../rpc/create-rpc-server.js';
 import { RpcClient } from '../rpc/rpc-client.js';
 import { nothing, type Codec } from '../xdr/codec.js';
 import type { NfsExports } from '../nfs/exports.js';
-import { nfs4Program } from './program.js';
+import { nfsProgram } from '../nfs/nfs-program.js';
+import { nfs4Server } from './program.js';
 import { NFS4 } from './status.js';
 
 /** Bytes as they are. */
@@ -49,7 +50,7 @@ test('a client over TCP mounts, opens, reads, closes and leaves', async () => {
       throw new Error(what, { cause: error });
     },
   };
-  const server = createRpcServer([nfs4Program(exports)]);
+  const server = createRpcServer([nfsProgram({ 4: nfs4Server(exports).version })]);
   cleanup.push(() => server.close());
   const { port } = await server.listen({ host: '127.0.0.1', port: 0 });
   const client = await RpcClient.connect({ host: '127.0.0.1', port });

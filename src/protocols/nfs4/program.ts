@@ -1,12 +1,9 @@
 import type { NfsExports } from '../nfs/exports.js';
-import { procedure, type RpcProgram, type RpcVersion } from '../rpc/rpc-program.js';
+import { procedure, type RpcVersion } from '../rpc/rpc-program.js';
 import { nothing } from '../xdr/codec.js';
 import { compound } from './compound.js';
 import { ServerState, type Nfs4Options } from './state/server-state.js';
 
-/** The number of NFS. */
-const PROGRAM = 100_003;
-const VERSION = 4;
 const NULL = 0;
 const COMPOUND = 1;
 
@@ -31,18 +28,4 @@ export function nfs4Server(exports: NfsExports, options: Nfs4Options = {}): Nfs4
     ],
   ]);
   return { version, state };
-}
-
-/** The procedures of NFS version 4. */
-export function nfs4Version(exports: NfsExports, options: Nfs4Options = {}): RpcVersion {
-  return nfs4Server(exports, options).version;
-}
-
-/** NFS with version 4 alone. */
-export function nfs4Program(exports: NfsExports, options: Nfs4Options = {}): RpcProgram {
-  return {
-    name: 'NFS',
-    program: PROGRAM,
-    versions: new Map([[VERSION, nfs4Version(exports, options)]]),
-  };
 }

@@ -2,7 +2,6 @@ import type { Session } from './sessions/session.js';
 import type { Slot } from './sessions/slot.js';
 import type { Client } from './state/client.js';
 import type { ServerState } from './state/server-state.js';
-import { isCurrentStateId, type StateId } from './state-id.js';
 import { NFS4, Nfs4Error } from './status.js';
 import { operation, type Compound, type Operation, type OperationDefinition } from './operation.js';
 
@@ -43,14 +42,4 @@ export function stateOperation<Args, Result>(
 export function clientOf(compound: SessionCompound): Client {
   if (compound.client === undefined) throw new Nfs4Error(NFS4.OP_NOT_IN_SESSION);
   return compound.client;
-}
-
-/**
- * A stateid, or the current one where it asks for that (RFC 8881, section 16.2.3.1.2). Throws Nfs4Error
- * `BAD_STATEID`.
- */
-export function currentOr(id: StateId, compound: Compound): StateId {
-  if (!isCurrentStateId(id)) return id;
-  if (compound.currentStateId === undefined) throw new Nfs4Error(NFS4.BAD_STATEID);
-  return compound.currentStateId;
 }

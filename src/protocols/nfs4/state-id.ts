@@ -13,6 +13,9 @@ export type StateId = Infer<typeof stateId>;
 
 const ALL_ONES = 0xffff_ffff;
 
+/** For reading without having opened (section 8.2.3). */
+export const ANONYMOUS_STATE_ID: StateId = { sequence: 0, other: new Uint8Array(OTHER_BYTES) };
+
 /** What CLOSE gives: a stateid that is good for nothing (section 8.2.3). */
 export const INVALID_STATE_ID: StateId = { sequence: ALL_ONES, other: new Uint8Array(OTHER_BYTES) };
 

@@ -2,11 +2,11 @@ import { isIP } from 'node:net';
 import { CalyxError, isCalyxError } from '../../../core/errors.js';
 import { isLoopback } from '../../../protocols/http/guard.js';
 import type { ListenAddress } from '../../../protocols/http/create-server.js';
+import { nfsProgram } from '../../../protocols/nfs/nfs-program.js';
 import { mountProgram } from '../../../protocols/nfs3/mount/mount-program.js';
 import { nfs3Version } from '../../../protocols/nfs3/nfs3-program.js';
 import { nfs4Server } from '../../../protocols/nfs4/program.js';
 import { createRpcServer, type RpcServerLoad } from '../../../protocols/rpc/create-rpc-server.js';
-import type { RpcProgram } from '../../../protocols/rpc/rpc-program.js';
 import { LOOPBACK_RULES, type AllowRule } from './nfs-access.js';
 import { nfsExports, type ExportParts } from './nfs-exports.js';
 
@@ -30,12 +30,22 @@ export interface RunningNfs {
 }
 
 /**
- * Refuses to listen where strangers could mount.
+ * Refuses to listen where strangers could mount, or where nobody could.
  *
- * @throws CalyxError `refused` for an address beyond loopback if no rule says who may mount
+ * @throws CalyxError `refused` for an address beyond loopback if no rule says who may mount; `usage` for one on loopback if rules
+ * name other machines only
  */
 export function checkNfsConfig({ listen, allow }: NfsConfig): void {
-  if (isLoopback(listen.host) || allow.length > 0) return;
+  if (isLoopback(listen.host)) {
+    const own = ['127.0.0.1', '::1', listen.host];
+    if (allow.length === 0 || allow.some((rule) => own.some((address) => rule.matches(address)))) return;
+    throw new CalyxError(
+      'usage',
+      `--allow names other machines, but NFS on ${listen.host} can be reached from this one alone`,
+      { hint: `listen on an address of this machine: --nfs ADDRESS:${listen.port}; or allow 127.0.0.1 too` },
+    );
+  }
+  if (allow.length > 0) return;
   const example = isIP(listen.host) === 4 && listen.host !== '0.0.0.0' ? `${listen.host}/24` : '10.0.0.0/24';
   throw new CalyxError(
     'refused',
@@ -57,14 +67,7 @@ export async function serveNfs(
     privilegedPorts: config.privilegedPorts,
   });
   const { version: version4, state } = nfs4Server(exports);
-  const nfs: RpcProgram = {
-    name: 'NFS',
-    program: 100_003,
-    versions: new Map([
-      [3, nfs3Version(exports)],
-      [4, version4],
-    ]),
-  };
+  const nfs = nfsProgram({ 3: nfs3Version(exports), 4: version4 });
   const server = createRpcServer([nfs, mountProgram(exports)], {
     admit: (peer) => exports.treeFor(peer) !== undefined,
     onError: (what, peer, error) =>

@@ -1,7 +1,8 @@
+import { MAX_READ_BYTES } from '../../nfs/limits.js';
 import { struct, uint32, uint64 } from '../../xdr/codec.js';
 import { handle3 } from '../arguments3.js';
 import { postOpAttributes, time3 } from '../attributes3.js';
-import { MAX_LISTING_BYTES, MAX_READ_BYTES, MAX_WRITE_BYTES, TRANSFER_MULTIPLE } from '../limits.js';
+import { MAX_LISTING_BYTES, MAX_WRITE_BYTES, TRANSFER_MULTIPLE } from '../limits.js';
 import { nodeProcedure } from '../node-procedure.js';
 
 /** FSF3_HOMOGENEOUS: PATHCONF is the same everywhere. Not CANSETTIME, LINK or SYMLINK: those are writes. */

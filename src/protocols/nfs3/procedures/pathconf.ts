@@ -1,5 +1,6 @@
+import { MAX_NAME_BYTES } from '../../nfs/limits.js';
 import { bool, struct, uint32 } from '../../xdr/codec.js';
-import { handle3, MAX_NAME_BYTES } from '../arguments3.js';
+import { handle3 } from '../arguments3.js';
 import { postOpAttributes } from '../attributes3.js';
 import { nodeProcedure } from '../node-procedure.js';
 

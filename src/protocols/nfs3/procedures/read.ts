@@ -1,8 +1,8 @@
+import { MAX_READ_BYTES } from '../../nfs/limits.js';
 import { readFileRange } from '../../nfs/read-file.js';
 import { bool, payload, position64, struct, uint32 } from '../../xdr/codec.js';
 import { handle3 } from '../arguments3.js';
 import { postOpAttributes } from '../attributes3.js';
-import { MAX_READ_BYTES } from '../limits.js';
 import { nodeProcedure } from '../node-procedure.js';
 import { NFS3, Nfs3Error } from '../status.js';
 

@@ -1,4 +1,5 @@
 import { FILE_SYSTEM_ID, OWNER } from '../../nfs/attributes.js';
+import { MAX_NAME_BYTES, MAX_READ_BYTES } from '../../nfs/limits.js';
 import {
   array,
   bool,
@@ -12,7 +13,7 @@ import {
   uint64,
 } from '../../xdr/codec.js';
 import { LEASE_SECONDS } from '../lease-time.js';
-import { MAX_HANDLE_BYTES, MAX_NAME_BYTES, MAX_READ_BYTES } from '../limits.js';
+import { MAX_HANDLE_BYTES } from '../limits.js';
 import { NFS4 } from '../status.js';
 import { attribute, countedAttribute, type Attribute, type AttributeSubject } from './attribute.js';
 import { bitmap, bitmapOf, type Bitmap } from './bitmap.js';

@@ -1,6 +1,6 @@
 import { nothing, struct } from '../../xdr/codec.js';
-import { currentNode } from '../operations/current.js';
-import { clientOf, currentOr, stateOperation } from '../session-compound.js';
+import { currentNode, currentOr } from '../operations/current.js';
+import { clientOf, stateOperation } from '../session-compound.js';
 import { stateId } from '../state-id.js';
 import { NFS4, Nfs4Error } from '../status.js';
 

@@ -1,5 +1,6 @@
 import { nothing } from '../../xdr/codec.js';
-import { clientOf, currentOr, stateOperation } from '../session-compound.js';
+import { currentOr } from '../operations/current.js';
+import { clientOf, stateOperation } from '../session-compound.js';
 import { stateId } from '../state-id.js';
 
 /**

@@ -1,6 +1,6 @@
 import { bool, struct, uint32, uint64, union } from '../../xdr/codec.js';
-import { currentFile } from '../operations/current.js';
-import { clientOf, currentOr, stateOperation } from '../session-compound.js';
+import { currentFile, currentOr } from '../operations/current.js';
+import { clientOf, stateOperation } from '../session-compound.js';
 import { lockRange } from '../state/lock-range.js';
 import { stateId } from '../state-id.js';
 import { NFS4, Nfs4Error } from '../status.js';

@@ -1,6 +1,6 @@
 import { struct, uint32, uint64 } from '../../xdr/codec.js';
-import { currentFile } from '../operations/current.js';
-import { clientOf, currentOr, stateOperation } from '../session-compound.js';
+import { currentFile, currentOr } from '../operations/current.js';
+import { clientOf, stateOperation } from '../session-compound.js';
 import { lockRange } from '../state/lock-range.js';
 import { stateId } from '../state-id.js';
 import { lockType } from './lock-type.js';

@@ -1,6 +1,6 @@
 import { struct, uint32 } from '../../xdr/codec.js';
-import { currentFile } from '../operations/current.js';
-import { clientOf, currentOr, stateOperation } from '../session-compound.js';
+import { currentFile, currentOr } from '../operations/current.js';
+import { clientOf, stateOperation } from '../session-compound.js';
 import { stateId } from '../state-id.js';
 
 /**

@@ -1,11 +1,11 @@
 import type { Directory, TreeNode } from '../../../catalog/file-tree.js';
+import { MAX_NAME_BYTES } from '../../nfs/limits.js';
+import { cannotBeName, decodeName } from '../../nfs/names.js';
 import { opaque, type Codec } from '../../xdr/codec.js';
-import { MAX_NAME_BYTES } from '../limits.js';
 import { NFS4, Nfs4Error } from '../status.js';
 
 /** So that a name that is too long is told to be that, rather than to be bad XDR. Decoding gives views: nothing is allocated. */
 const MAX_WIRE_BYTES = 64 * 1024;
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** A name in a directory as it is sent (component4). */
 export const component: Codec<Uint8Array> = opaque(MAX_WIRE_BYTES);
@@ -18,9 +18,10 @@ export const component: Codec<Uint8Array> = opaque(MAX_WIRE_BYTES);
 export function componentName(bytes: Uint8Array): string {
   if (bytes.byteLength === 0) throw new Nfs4Error(NFS4.INVAL);
   if (bytes.byteLength > MAX_NAME_BYTES) throw new Nfs4Error(NFS4.NAMETOOLONG);
-  const name = decoded(bytes);
+  const name = decodeName(bytes);
+  if (name === undefined) throw new Nfs4Error(NFS4.INVAL);
   if (name === '.' || name === '..') throw new Nfs4Error(NFS4.BADNAME);
-  if (name.includes('/') || name.includes('\0')) throw new Nfs4Error(NFS4.BADCHAR);
+  if (cannotBeName(name)) throw new Nfs4Error(NFS4.BADCHAR);
   return name;
 }
 
@@ -29,12 +30,4 @@ export async function lookupComponent(directory: Directory, bytes: Uint8Array): 
   const node = await directory.lookup(componentName(bytes));
   if (node === undefined) throw new Nfs4Error(NFS4.NOENT);
   return node;
-}
-
-function decoded(bytes: Uint8Array): string {
-  try {
-    return decoder.decode(bytes);
-  } catch {
-    throw new Nfs4Error(NFS4.INVAL);
-  }
 }

@@ -1,12 +1,7 @@
 import type { Directory, FileNode, TreeNode } from '../../../catalog/file-tree.js';
 import type { Compound } from '../operation.js';
 import { NFS4, Nfs4Error } from '../status.js';
-import type { StateId } from '../state-id.js';
-
-const OTHER_BYTES = 12;
-/** The sequence that, with zeros after it, stands for the current stateid (RFC 8881, section 8.2.3). */
-const CURRENT_SEQUENCE = 1;
-const ANONYMOUS: StateId = { sequence: 0, other: new Uint8Array(OTHER_BYTES) };
+import { ANONYMOUS_STATE_ID, isCurrentStateId, type StateId } from '../state-id.js';
 
 /** The current filehandle. Throws Nfs4Error `NOFILEHANDLE`. */
 export function currentNode({ current }: Compound): TreeNode {
@@ -31,7 +26,7 @@ export function currentFile(compound: Compound): FileNode {
 /** Sets the current filehandle; with it goes the anonymous stateid, as no state was given (RFC 8881, section 16.2.3.1.2). */
 export function setCurrent(compound: Compound, node: TreeNode): void {
   compound.current = node;
-  compound.currentStateId = ANONYMOUS;
+  compound.currentStateId = ANONYMOUS_STATE_ID;
 }
 
 /** Takes the current filehandle away, as SECINFO does (RFC 8881, section 18.29.3). */
@@ -40,11 +35,15 @@ export function consumeCurrent(compound: Compound): void {
   compound.currentStateId = undefined;
 }
 
+/** A stateid, or the current one where it asks for that (RFC 8881, section 16.2.3.1.2). Throws Nfs4Error `BAD_STATEID`. */
+export function currentOr(id: StateId, compound: Compound): StateId {
+  if (!isCurrentStateId(id)) return id;
+  if (compound.currentStateId === undefined) throw new Nfs4Error(NFS4.BAD_STATEID);
+  return compound.currentStateId;
+}
+
 /** Checks a stateid that came with an operation that reads. Throws Nfs4Error as `OpenFiles.checkRead` does. */
 export function checkReadState(id: StateId, file: FileNode, compound: Compound): void {
   if (compound.client === undefined) throw new Nfs4Error(NFS4.OP_NOT_IN_SESSION);
-  const isCurrent = id.sequence === CURRENT_SEQUENCE && id.other.every((byte) => byte === 0);
-  const meant = isCurrent ? compound.currentStateId : id;
-  if (meant === undefined) throw new Nfs4Error(NFS4.BAD_STATEID);
-  compound.client.opens.checkRead(meant, file);
+  compound.client.opens.checkRead(currentOr(id, compound), file);
 }

@@ -112,9 +112,7 @@ describe('LOOKUP', () => {
       lookup: () => Promise.reject(error),
     });
     expect((await runOperation(compound, LOOKUP, named('a'))).status).toBe(status);
-    expect(compound.log.errors).toEqual([
-      `LOOKUP of the directory with file id 2 127.0.0.1: ${String(error)}`,
-    ]);
+    expect(compound.log.errors).toEqual([`NFSv4 LOOKUP of directory 2 127.0.0.1: ${String(error)}`]);
   });
 });
 

@@ -116,8 +116,8 @@ describe('READ', () => {
       const compound = at('big', { source: { read } });
       const { status: answer } = await runOperation(compound, READ, `${OPEN} 00000000 00000000 00000001`);
       expect(answer).toBe(status);
-      const file = `the file with file id ${String(tree.at('big').fileId)} of org/name@${'f'.repeat(40)}`;
-      expect(compound.log.errors).toEqual([`READ of ${file} 127.0.0.1: ${String(failure)}`]);
+      const file = ` of file ${String(tree.at('big').fileId)} of org/name@${'f'.repeat(40)}`;
+      expect(compound.log.errors).toEqual([`NFSv4 READ${file} 127.0.0.1: ${String(failure)}`]);
     }
   });
 

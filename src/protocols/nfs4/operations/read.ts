@@ -1,8 +1,8 @@
 import type { FileNode } from '../../../catalog/file-tree.js';
+import { MAX_READ_BYTES } from '../../nfs/limits.js';
 import { readFileRange } from '../../nfs/read-file.js';
 import { bool, payload, position64, struct, uint32 } from '../../xdr/codec.js';
 import type { Payload } from '../../xdr/xdr-writer.js';
-import { MAX_READ_BYTES } from '../limits.js';
 import { operation, type Compound } from '../operation.js';
 import { stateId } from '../state-id.js';
 import { NFS4, Nfs4Error } from '../status.js';

@@ -1,4 +1,5 @@
 import type { Directory } from '../../../catalog/file-tree.js';
+import { MAX_NAME_BYTES } from '../../nfs/limits.js';
 import { cachedListing } from '../../nfs/listing-cache.js';
 import { entriesAfter, isListingCookie, type ListingEntry } from '../../nfs/listing.js';
 import { bool, fixedOpaque, struct, text, uint32, uint64, type Infer } from '../../xdr/codec.js';
@@ -12,7 +13,6 @@ import {
   type AttributeRequest,
 } from '../attributes/fattr.js';
 import { operationError } from '../errors.js';
-import { MAX_NAME_BYTES } from '../limits.js';
 import type { Compound, Operation } from '../operation.js';
 import { NFS4, Nfs4Error } from '../status.js';
 import { currentDirectory } from './current.js';
@@ -117,7 +117,7 @@ async function writeEntryAttributes(
     writeAttributes(writer, request, await subjectOf(node, request, compound));
   } catch (error) {
     if (!request.toleratesErrors) throw error;
-    writeFailedAttributes(writer, operationError(error, `READDIR, entry '${name}',`, compound).status);
+    writeFailedAttributes(writer, operationError(error, `lookup of ${name} in a listing`, compound).status);
   }
   return true;
 }

@@ -1,5 +1,5 @@
+import { MAX_READ_BYTES } from '../../nfs/limits.js';
 import { array, struct, uint32, type Infer } from '../../xdr/codec.js';
-import { MAX_READ_BYTES } from '../limits.js';
 import { NFS4, Nfs4Error } from '../status.js';
 
 /** What a channel of a session can take (channel_attrs4, RFC 8881, section 18.36.1). */

@@ -12,12 +12,12 @@ export interface OpenFiles {
   /**
    * Opens a file for an owner, or opens it once more with the same stateid, its sequence one higher (section 18.16.3).
    *
-   * @throws Nfs4Error `RESOURCE` when a client has too many
+   * @throws Nfs4Error `NOSPC` when the client has too many, `DELAY` when all together have
    */
   open(file: FileNode, owner: Uint8Array, share: OpenShare): StateId;
   /** Reduces the access (section 18.18). Throws Nfs4Error `INVAL`, `BAD_STATEID`, `OLD_STATEID`, `STALE_STATEID`. */
   downgrade(id: StateId, file: FileNode, share: OpenShare): StateId;
-  /** Throws Nfs4Error `BAD_STATEID`, `OLD_STATEID`. */
+  /** Throws Nfs4Error `BAD_STATEID`, `OLD_STATEID`, `STALE_STATEID`. */
   close(id: StateId, file: FileNode): StateId;
   /**
    * Checks a stateid for reading from `file`; the special ones of section 8.2.3 are allowed.
