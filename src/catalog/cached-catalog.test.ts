@@ -17,7 +17,8 @@ function movable(): CatalogReader & { revision: string; asked: number } {
     revisions: () => Promise.resolve([catalog.revision]),
     resolve: () => {
       catalog.asked += 1;
-      return Promise.resolve({ model: MODEL, revision: catalog.revision } as ResolvedRevision);
+      const manifest = { files: [] } as unknown as ResolvedRevision['manifest'];
+      return Promise.resolve({ model: MODEL, revision: catalog.revision, manifest } as ResolvedRevision);
     },
   };
   return catalog;

@@ -82,7 +82,9 @@ function checkUnused(model: ModelName, users: readonly RevisionUser[]): void {
     first.idleMs === undefined
       ? 'has a file of it open'
       : `read it ${formatSeconds(first.idleMs / 1000)} ago`;
-  const others = users.length > 1 ? `, and ${users.length - 1} more use it` : '';
+  // One that reads two revisions is one.
+  const more = new Set(users.map(({ by }) => by)).size - 1;
+  const others = more > 0 ? `, and ${more} more use it` : '';
   throw new CalyxError('refused', `${formatModelName(model)} is in use: ${first.by} ${since}${others}`, {
     hint: 'unmount it there and wait ten minutes, or remove it under its readers with --force',
   });
