@@ -7,6 +7,7 @@ import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { note } from '../src/cli/terminal.js';
+import { errorMessage } from '../src/core/errors.js';
 import { formatSize } from '../src/core/units.js';
 import { guestUnavailable } from '../test/support/guest/availability.js';
 import { startGuest } from '../test/support/guest/guest.js';
@@ -27,9 +28,14 @@ const GUEST = { memoryMib: 2560 } as const;
 
 async function main(): Promise<number> {
   const { values } = parseArgs({ options: { json: { type: 'boolean' }, cases: { type: 'string' } } });
-  const reason = guestUnavailable();
-  if (reason !== undefined) return 2;
-  ganeshaFiles();
+  // It has said what is missing.
+  if (guestUnavailable() !== undefined) return 2;
+  try {
+    ganeshaFiles();
+  } catch (error) {
+    note(`error: ${errorMessage(error)}`);
+    return 2;
+  }
   const workspace = new Workspace(note);
   // Servers, guests and files go when the process does, however it ends.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));

@@ -22,7 +22,7 @@ fetch() {
   apt-get install -qq --download-only --yes --no-install-recommends -o Debug::NoLocking=1 \
     -o APT::Sandbox::User=root -o Dir::Cache::archives="$archives" "$@" >/dev/null
 }
-fetch "$@" 2>/dev/null || { apt-get update -qq && fetch "$@"; }
+fetch "$@" 2>/dev/null || { apt-get update -qq; fetch "$@"; }
 for archive in "$archives"/*.deb; do dpkg-deb --extract "$archive" "$root"; done
 rm -r "$archives"
 `;

@@ -15,8 +15,8 @@ const DEFAULTS = { freshMs: 500, clock: systemClock } as const;
 
 /** Answers kept: about that many models or revisions can be in use at the same moment without being read again. */
 const KEPT_ANSWERS = 4096;
-/** Revisions kept; each holds its manifest in memory. */
-const KEPT_REVISIONS = 16;
+/** Files and tensors of the revisions kept, for their manifests are in memory; the one used last is kept, whatever it has. */
+const KEPT_ITEMS = 100_000;
 
 interface Answer<T> {
   readonly value: Promise<T>;
@@ -32,7 +32,7 @@ export class CachedCatalog implements CatalogReader {
   readonly #freshMs: number;
   readonly #clock: Clock;
   readonly #lists = new Recent<string, Answer<unknown>>(KEPT_ANSWERS);
-  readonly #revisions = new Recent<string, Answer<unknown>>(KEPT_REVISIONS);
+  readonly #revisions = new Recent<string, Answer<unknown>>(KEPT_ITEMS);
 
   constructor(inner: CatalogReader, options: CachedCatalogOptions = {}) {
     this.#inner = inner;
@@ -45,7 +45,13 @@ export class CachedCatalog implements CatalogReader {
   }
 
   refs(model: ModelName): Promise<Map<string, Ref>> {
-    return this.#once(this.#lists, `refs ${formatModelName(model)}`, () => this.#inner.refs(model));
+    const name = formatModelName(model);
+    return this.#once(this.#lists, `refs ${name}`, () => {
+      // Who has seen a ref move must not be led to what it named before: under the new version of the directory a client would
+      // keep the old entries.
+      this.#revisions.deleteWhere((key) => key.startsWith(`${name}@`));
+      return this.#inner.refs(model);
+    });
   }
 
   revisions(model: ModelName): Promise<string[]> {
@@ -54,7 +60,12 @@ export class CachedCatalog implements CatalogReader {
 
   resolve(spec: ModelSpec): Promise<ResolvedRevision> {
     const key = `${formatModelName(spec.model)}@${spec.revision}`;
-    return this.#once(this.#revisions, key, () => this.#inner.resolve(spec));
+    return this.#once(
+      this.#revisions,
+      key,
+      () => this.#inner.resolve(spec),
+      ({ manifest: { files } }) => files.reduce((sum, { tensors }) => sum + 1 + tensors.length, 0),
+    );
   }
 
   /** Forgets every answer: the catalog has changed. */
@@ -63,17 +74,27 @@ export class CachedCatalog implements CatalogReader {
     this.#revisions.clear();
   }
 
-  #once<T>(answers: Recent<string, Answer<unknown>>, key: string, ask: () => Promise<T>): Promise<T> {
+  #once<T>(
+    answers: Recent<string, Answer<unknown>>,
+    key: string,
+    ask: () => Promise<T>,
+    weigh: (value: T) => number = () => 1,
+  ): Promise<T> {
     const kept = answers.get(key);
     const now = this.#clock.now();
     if (kept !== undefined && now - kept.at < this.#freshMs) return kept.value as Promise<T>;
     const value = ask();
     const answer = { value, at: now };
     answers.set(key, answer);
-    // A failure is not kept: the next question asks again.
-    value.catch(() => {
-      if (answers.get(key) === answer) answers.delete(key);
-    });
+    value.then(
+      (known) => {
+        if (answers.get(key) === answer) answers.set(key, answer, weigh(known));
+      },
+      () => {
+        // A failure is not kept: the next question asks again.
+        if (answers.get(key) === answer) answers.delete(key);
+      },
+    );
     return value;
   }
 }

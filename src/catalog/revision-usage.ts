@@ -42,7 +42,7 @@ export class RevisionUsage {
   }
 
   /** `by` has the file open, until it calls what this returns. */
-  open(file: FileNode, by: string): () => void {
+  open(file: Pick<FileNode, 'revision'>, by: string): () => void {
     const use = this.#use(file, by);
     use.open += 1;
     let open = true;
@@ -65,7 +65,7 @@ export class RevisionUsage {
     return users;
   }
 
-  #use({ revision: { model, revision } }: FileNode, by: string): Use {
+  #use({ revision: { model, revision } }: Pick<FileNode, 'revision'>, by: string): Use {
     const name = formatModelName(model);
     const key = `${name}@${revision} ${by}`;
     let use = this.#uses.get(key);

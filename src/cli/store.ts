@@ -16,7 +16,7 @@ interface StoreCommandOptions extends CommonOptions {
   readonly hostName: readonly string[];
   /** False for `--no-nfs`. */
   readonly nfs: string | false;
-  readonly allow: readonly AllowRule[];
+  readonly allow: readonly string[];
   readonly privilegedPorts?: boolean;
 }
 
@@ -55,7 +55,7 @@ export function storeCommand(program: Command): void {
         '--allow <cidr[=models]>',
         "addresses that may mount, and what they see: 10.0.0.0/24, '10.0.0.7=acme/*' (repeatable)",
       )
-        .argParser((text: string, rules: readonly AllowRule[]) => [...rules, parseAllowRule(text)])
+        .argParser((rule: string, rules: readonly string[]) => [...rules, rule])
         .default([], 'this machine alone'),
     )
     .option('--privileged-ports', 'let only root on the clients mount: source ports below 1024')
@@ -66,12 +66,13 @@ export function storeCommand(program: Command): void {
         options,
         async (signal) => {
           const dataDirectory = chosenDirectory(options.data, defaultDataDirectory);
+          const allow = options.allow.map(parseAllowRule);
           const store = await runStore({
             dataDirectory,
             listen: parseListenAddress(options.listen),
             insecure: options.insecure === true,
             hostNames: options.hostName,
-            nfs: nfsConfig(options),
+            nfs: nfsConfig(options, allow),
             // Whoever asked for no port in particular may have a kernel's NFS server, or another store, on the usual one.
             nfsOptional:
               command.getOptionValueSource('nfs') === 'default' &&
@@ -80,7 +81,7 @@ export function storeCommand(program: Command): void {
             logger: createLogger('store', options.verbose === true),
           });
           if (options.json === true) printListening(store, dataDirectory);
-          else noteListening(store, dataDirectory, options.allow);
+          else noteListening(store, dataDirectory, allow);
           await aborted(signal);
           await store.close();
           return 0;
@@ -91,11 +92,11 @@ export function storeCommand(program: Command): void {
 }
 
 /** Whether and how NFS is served; throws CalyxError `usage` for options that contradict each other. */
-function nfsConfig(options: StoreCommandOptions): NfsConfig | undefined {
+function nfsConfig(options: StoreCommandOptions, allow: readonly AllowRule[]): NfsConfig | undefined {
   if (options.nfs !== false)
     return {
       listen: parseListenAddress(options.nfs),
-      allow: options.allow,
+      allow,
       privilegedPorts: options.privilegedPorts === true,
     };
   if (!limitsMounts(options)) return undefined;

@@ -6,6 +6,7 @@ import {
   calyxIn,
   mount,
   NFS_VERSIONS,
+  pythonCommand,
   pythonScript,
   startGuestStore,
 } from '../support/guest/mounted-store.js';
@@ -115,7 +116,7 @@ describe.skipIf(guestUnavailable() !== undefined)('a mounted store', () => {
     it('shows in the slice of each block what the slice is', async () => {
       const paths = [...views.json.keys()];
       const script = `import sys; [print(open(path).read().replace(chr(10), '')) for path in sys.argv[1:]]`;
-      const found = await guest.sh(`cd ${at}; python3 -c "${script}" ${paths.join(' ')}`);
+      const found = await guest.sh(`cd ${at}; ${pythonCommand('-c', script, ...paths)}`);
       const documents = found
         .trimEnd()
         .split('\n')
@@ -178,7 +179,7 @@ describe.skipIf(guestUnavailable() !== undefined)('a mounted store', () => {
 
     it('is read by who is not root', async () => {
       const script = `import os, sys; os.setgid(1000); os.setuid(1000); sys.stdout.write(str(len(open(sys.argv[1], 'rb').read())))`;
-      expect(await guest.sh(`python3 -c "${script}" '${at}/models/acme/tiny-calyx/config.json'`)).toBe(
+      expect(await guest.sh(pythonCommand('-c', script, `${at}/models/acme/tiny-calyx/config.json`))).toBe(
         String(statSync(join(models[0]?.source ?? '', 'config.json')).size),
       );
     });

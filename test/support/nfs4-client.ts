@@ -1,8 +1,8 @@
-import type { FileNode, FileTree } from '../../src/catalog/file-tree.js';
-import type { NfsExports } from '../../src/protocols/nfs/exports.js';
+import type { FileTree } from '../../src/catalog/file-tree.js';
+import type { NfsExports, OpenedFile } from '../../src/protocols/nfs/exports.js';
 import { nfs4Server, type Nfs4Server } from '../../src/protocols/nfs4/program.js';
 import type { Nfs4Limits } from '../../src/protocols/nfs4/state/server-state.js';
-import type { RpcConnection, RpcCredential } from '../../src/protocols/rpc/rpc-program.js';
+import type { RpcCall, RpcConnection, RpcCredential } from '../../src/protocols/rpc/rpc-program.js';
 import { XdrReader } from '../../src/protocols/xdr/xdr-reader.js';
 import { XdrWriter } from '../../src/protocols/xdr/xdr-writer.js';
 import { staticLease } from '../../src/storage/byte-source.js';
@@ -50,6 +50,7 @@ const BODY_BYTES: Readonly<Record<number, number>> = {
   18: 16 + 20 + 4 + 4 + 4,
   22: 0, // PUTFH
   24: 0, // PUTROOTFH
+  25: 12, // READ of one to four bytes
   31: 0, // RESTOREFH
   32: 0, // SAVEFH
   53: 36, // SEQUENCE
@@ -84,6 +85,8 @@ export interface TestServerChoices {
   /** The boot value. */
   readonly boot?: number;
   /** What is seen from an address. */
+  /** Told of each file that is held open. */
+  readonly onOpen?: (file: OpenedFile) => void;
   readonly treeFor?: (address: string) => FileTree | undefined;
 }
 
@@ -107,7 +110,8 @@ export class TestServer {
       source: { name: 'none', read: () => staticLease(), close: () => Promise.resolve() },
       usage: {
         read: () => undefined,
-        open: (file: FileNode) => {
+        open: (file) => {
+          choices.onOpen?.(file);
           this.held.push(file.fileId);
           return () => void this.held.splice(this.held.indexOf(file.fileId), 1);
         },
@@ -144,7 +148,7 @@ export class TestServer {
       xid: 1,
       argumentBytes: args.byteLength,
       signal: choices.signal ?? this.connection.signal,
-      reserve: () => undefined,
+      reserve: choices.reserve ?? (() => undefined),
     });
     const written = writer.finish();
     const bytes = Buffer.concat(written.buffers).subarray(24);
@@ -163,6 +167,7 @@ export interface CallChoices {
   readonly connection?: RpcConnection;
   readonly credential?: RpcCredential;
   readonly signal?: AbortSignal;
+  readonly reserve?: RpcCall['reserve'];
 }
 
 /** EXCHANGE_ID without state protection. */

@@ -4,10 +4,22 @@ import { startCalyx, type Ended, type Running } from './cli.js';
 export interface RunningStore {
   readonly url: string;
   readonly port: number;
+  /** Where it serves NFS, and how that is mounted. */
+  readonly nfs: Listening['nfs'];
   readonly pid: number;
   readonly process: Running;
   /** Ends it with SIGTERM, or with the signal given. */
   stop(signal?: NodeJS.Signals): Promise<Ended>;
+}
+
+/** What a store says when it listens. */
+interface Listening {
+  readonly url: string;
+  readonly nfs: {
+    readonly host: string;
+    readonly port: number;
+    readonly mount: Readonly<Record<string, string>>;
+  } | null;
 }
 
 /** Starts a store and waits for the line by which it says that it listens; `port` 0 takes a free one. */
@@ -26,11 +38,11 @@ export async function startStore(
     '--json',
     ...(options.args ?? []),
   ]);
-  const url = await new Promise<string>((resolve, reject) => {
+  const said = await new Promise<Listening>((resolve, reject) => {
     let text = '';
     running.child.stdout?.on('data', (piece: string) => {
       text += piece;
-      if (text.includes('\n')) resolve((JSON.parse(text) as { url: string }).url);
+      if (text.includes('\n')) resolve(JSON.parse(text) as Listening);
     });
     void running.ended.then((ended) => {
       reject(new Error(`the store did not start: ${JSON.stringify(ended)}`));
@@ -38,8 +50,10 @@ export async function startStore(
   });
   const { pid } = running.child;
   if (pid === undefined) throw new Error('the store has no process id');
+  const { url, nfs } = said;
   return {
     url,
+    nfs,
     port: Number(new URL(url).port),
     pid,
     process: running,

@@ -33,6 +33,10 @@ export class Recent<K, V> {
     this.#entries.delete(key);
   }
 
+  deleteWhere(matches: (key: K) => boolean): void {
+    for (const key of [...this.#entries.keys()]) if (matches(key)) this.delete(key);
+  }
+
   /** All that is kept, the one used last at the end. */
   *values(): IterableIterator<V> {
     for (const { value } of this.#entries.values()) yield value;

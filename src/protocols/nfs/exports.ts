@@ -20,8 +20,11 @@ export interface FileUsage {
   /** A client read from the file. */
   read(file: FileNode, peer: RpcPeer): void;
   /** A client has the file open, until what this returns is called. */
-  open(file: FileNode, peer: RpcPeer): () => void;
+  open(file: OpenedFile, peer: RpcPeer): () => void;
 }
+
+/** What is remembered of a file that a client has open; not its content, so that very many take little. */
+export type OpenedFile = Pick<FileNode, 'handle' | 'fileId' | 'revision'>;
 
 /** Bytes and files of all that a client may see. */
 export interface ExportStatistics {

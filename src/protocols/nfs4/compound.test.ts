@@ -134,4 +134,20 @@ describe('what a session can take (RFC 8881, section 18.36.3)', () => {
     const again = await client.server.compound([client.sequenceOp(1, { slot: 3, highest: 3 })]);
     expect(again.status).toBe(NFS4.OK);
   });
+
+  test('several READs ask once for room, for all that the reply may take', async () => {
+    const server = new TestServer();
+    const client = await TestClient.start(server);
+    const asked: number[] = [];
+    const reserve = (bytes: number): undefined => void asked.push(bytes);
+    const read = (count: number): Buffer => op(25, words(0, 0, 0, 0, 0, 0, count));
+    await client.call([...walk('model', 'weights'), read(4)], { reserve });
+    expect(asked).toEqual([4]);
+    asked.length = 0;
+    await client.call([...walk('model', 'weights'), read(1), read(7)], { reserve });
+    expect(asked).toHaveLength(1);
+    // What Linux asks a session to allow in a reply, less what stands before the first READ.
+    expect(asked[0]).toBeGreaterThan(1_049_480 - 1024);
+    expect(asked[0]).toBeLessThan(1_049_480);
+  });
 });

@@ -56,6 +56,7 @@ export class RunningCompound implements SessionCompound {
   currentStateId: StateId | undefined;
   savedStateId: StateId | undefined;
   position = 0;
+  #reservedAll = false;
   readonly #request: Uint8Array;
   readonly #firstAt: number;
   readonly #reader: XdrReader;
@@ -65,7 +66,7 @@ export class RunningCompound implements SessionCompound {
   constructor(fields: CompoundFields) {
     this.state = fields.state;
     this.exports = fields.exports;
-    this.call = fields.call;
+    this.call = this.#reserving(fields.call);
     this.tree = fields.tree;
     this.minorVersion = fields.minorVersion;
     this.operations = fields.operations;
@@ -123,6 +124,8 @@ export class RunningCompound implements SessionCompound {
     const setStatus = this.#result.laterUint32();
     const status = operation === undefined ? NFS4.OP_ILLEGAL : await this.#call(number, operation);
     setStatus(status);
+    // What follows may wait for buffers, and must not hold any meanwhile.
+    if (this.position + 1 < this.operations) this.#result.keepPayloads();
     return status;
   }
 
@@ -152,6 +155,21 @@ export class RunningCompound implements SessionCompound {
     this.sequence?.slot.undo();
     this.sequence = undefined;
     this.client = undefined;
+  }
+
+  /**
+   * Only the first question for room may wait, so an operation that others follow asks for all that the rest of the reply may take:
+   * else, after a READ of one byte, more of them could take any amount of memory without waiting.
+   */
+  #reserving(call: RpcCall): RpcCall {
+    const { connection, credential, xid, argumentBytes, signal } = call;
+    const reserve = (bytes: number): undefined | Promise<void> => {
+      if (this.#reservedAll) return undefined;
+      if (this.position + 1 >= this.operations) return call.reserve(bytes);
+      this.#reservedAll = true;
+      return call.reserve(Math.max(bytes, this.room()));
+    };
+    return { connection, credential, xid, argumentBytes, signal, reserve };
   }
 
   #fits(): boolean {

@@ -26,10 +26,17 @@ export class ConnectionWatch {
     return this.connection.admitted && this.connection.bytesRead > 0 ? this.#readAt : undefined;
   }
 
-  /** Drops the connection if it did nothing for too long. */
-  check(now: number): void {
+  /**
+   * Drops the connection if it did nothing for too long.
+   *
+   * @param crowded other clients wait for room that replies take: a few machines which lost power must not hold them up for long
+   */
+  check(now: number, crowded: boolean): void {
     const { connection } = this;
-    const { recordTimeoutMs, writeTimeoutMs, idleTimeoutMs } = this.#limits;
+    const { recordTimeoutMs, crowdedTimeoutMs, idleTimeoutMs } = this.#limits;
+    const writeTimeoutMs = crowded
+      ? Math.min(crowdedTimeoutMs, this.#limits.writeTimeoutMs)
+      : this.#limits.writeTimeoutMs;
     if (connection.bytesRead !== this.#bytesRead || connection.paused) this.#readAt = now;
     this.#bytesRead = connection.bytesRead;
     const written = connection.writeProgress;

@@ -176,7 +176,8 @@ class TcpRpcServer implements RpcServer {
       while (!signal.aborted) {
         await this.#clock.sleep(this.#context.limits.checkMs, signal);
         const now = this.#clock.now();
-        for (const watch of this.#watches.values()) watch.check(now);
+        const crowded = this.#context.replies.exhausted;
+        for (const watch of this.#watches.values()) watch.check(now, crowded);
       }
     } catch (error) {
       if (!signal.aborted) this.#options.onError?.('looking for idle clients', undefined, error);

@@ -30,6 +30,11 @@ export class ReplyBudget {
     return this.#used;
   }
 
+  /** Whether somebody waits for room that others have. */
+  get exhausted(): boolean {
+    return this.#exhausted;
+  }
+
   /** What one connection takes of the budget. */
   share(): ReplyShare {
     return new ReplyShare(this);

@@ -305,6 +305,23 @@ describe('clients that do nothing', () => {
     await expectNothingHeld();
   });
 
+  it('with such replies are dropped soon when others wait for the room', async () => {
+    await start({ maxTotalReplyBytes: 8 * MIB });
+    for (let client = 0; client < 4; client += 1) {
+      const stalled = await open();
+      stalled.stopReading();
+      // More than the kernel takes.
+      stalled.send(...Array.from({ length: 40 }, () => READ_CALL));
+    }
+    await vi.waitFor(() => expect(server.load().replyBytes).toBeGreaterThanOrEqual(7 * MIB));
+    const other = await open();
+    other.send(READ_CALL);
+    const answer = other.receive(MIB + REPLY_HEADER + 4);
+    for (let ms = 0; ms + checkMs < writeTimeoutMs / 2; ms += checkMs) await clock.advance(checkMs);
+    await answer;
+    expect(errors[0]).toMatchObject({ code: 'timeout' });
+  });
+
   it('but read slowly stay', async () => {
     await start();
     const connection = await open();

@@ -24,6 +24,8 @@ export interface RpcServerLimits {
   readonly recordTimeoutMs: number;
   /** A client that takes nothing of its replies for so long is dropped. @default 30_000 */
   readonly writeTimeoutMs: number;
+  /** The same while others wait for the room that its replies take. @default 4_000 */
+  readonly crowdedTimeoutMs: number;
   /** A client that asks nothing for so long is dropped. @default 1_200_000; Linux leaves by itself after 300_000 */
   readonly idleTimeoutMs: number;
   /** How often clients that take longer are looked for. @default 5_000 */
@@ -42,6 +44,7 @@ export const RPC_SERVER_LIMITS: RpcServerLimits = {
   maxTotalReplyBytes: 64 * MIB,
   recordTimeoutMs: 30_000,
   writeTimeoutMs: 30_000,
+  crowdedTimeoutMs: 4_000,
   idleTimeoutMs: 20 * 60_000,
   checkMs: 5_000,
   closeTimeoutMs: 1_000,

@@ -37,6 +37,27 @@ describe('payload', () => {
   });
 });
 
+describe('keepPayloads', () => {
+  it('gives payloads back before the end, and leaves room for words that are set later', () => {
+    const writer = new XdrWriter();
+    const lent = Buffer.from('abcd');
+    const payload = payloadOf([lent]);
+    const later = writer.laterUint32();
+    writer.payload(payload);
+    writer.keepPayloads();
+    expect(payload.released).toBe(1);
+    lent.fill(0);
+    const last = payloadOf([Buffer.from('efgh')]);
+    writer.payload(last);
+    later(7);
+    const written = writer.finish();
+    expect(joined(written.buffers)).toBe('00000007' + '00000004' + '61626364' + '00000004' + '65666768');
+    expect(last.released).toBe(0);
+    written.release();
+    expect([payload.released, last.released]).toEqual([1, 1]);
+  });
+});
+
 describe('rewind', () => {
   it('forgets what was written since, also over several buffers', () => {
     const writer = new XdrWriter();

@@ -126,6 +126,16 @@ export class XdrWriter {
     return new Uint8Array(Buffer.concat(all).subarray(mark));
   }
 
+  /** Copies the payloads written so far and releases them, for a writer that will wait before it is finished. */
+  keepPayloads(): void {
+    if (this.#payloads.length === 0) return;
+    const lent = new Set(this.#payloads.flatMap(({ parts }) => parts));
+    // The others stay where they are: words that are set later stand in them.
+    for (const [index, buffer] of this.#finished.entries())
+      if (lent.has(buffer)) this.#finished[index] = Buffer.from(buffer);
+    for (const payload of this.#payloads.splice(0)) payload.release();
+  }
+
   /** Everything that was written; the writer must not be used afterwards. */
   finish(): Written {
     this.#finish();

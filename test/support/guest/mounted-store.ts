@@ -1,5 +1,5 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { cleanEnvironment, type Ended, type Running } from '../cli.js';
@@ -95,10 +95,19 @@ export async function mount(guest: Guest, version: NfsVersion, options: MountOpt
   return options.at ?? mountPoint(version);
 }
 
-/** The command that runs a script of `test/python`. */
+/** Python itself: starting a version manager's script in its place takes a guest seconds. */
+const PYTHON = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], {
+  encoding: 'utf8',
+}).stdout.trim();
+
+/** The command that runs a script of `test/python` in a guest. */
 export function pythonScript(name: string, ...args: readonly string[]): string {
-  const quoted = args.map((arg) => `'${arg.replaceAll("'", "'\\''")}'`);
-  return `python3 ${join(ROOT, 'test/python', name)} ${quoted.join(' ')}`;
+  return pythonCommand(join(ROOT, 'test/python', name), ...args);
+}
+
+/** The command that runs Python, without site packages, in a guest. */
+export function pythonCommand(...args: readonly string[]): string {
+  return [PYTHON, '-IS', ...args].map((arg) => `'${arg.replaceAll("'", "'\\''")}'`).join(' ');
 }
 
 /** An empty directory in memory, if it is large enough, for all tests of a file; to be called at the top of the file. */
@@ -106,10 +115,4 @@ export function suiteMemoryDirectory(bytes: number): string {
   const path = mkdtempSync(join(realpathSync(memoryDirectory(bytes)), 'calyx-test-'));
   afterAll(() => rmSync(path, { recursive: true, force: true, maxRetries: 3 }));
   return path;
-}
-
-/** The last line that a script in the guest has completed in a file of the guest's directory. */
-export async function lastLine(guest: Guest, name: string): Promise<string | undefined> {
-  const text = await readFile(join(guest.directory, name), 'utf8').catch(() => '');
-  return text.split('\n').slice(0, -1).at(-1);
 }

@@ -5,6 +5,7 @@ import { FilteredCatalog } from '../../../catalog/filtered-catalog.js';
 import type { RevisionUsage } from '../../../catalog/revision-usage.js';
 import { catalogTree } from '../../../catalog/tree/catalog-tree.js';
 import { Recent } from '../../../catalog/tree/recent.js';
+import { systemClock } from '../../../core/clock.js';
 import { isCalyxError } from '../../../core/errors.js';
 import type { ExportStatistics, NfsExports } from '../../../protocols/nfs/exports.js';
 import type { RpcPeer } from '../../../protocols/rpc/rpc-program.js';
@@ -27,10 +28,15 @@ export interface ExportParts {
 const KEPT_ADDRESSES = 4096;
 const FIRST_UNPRIVILEGED_PORT = 1024;
 
+/** Counting reads every manifest, and a client may ask for the figures with each entry of a listing. */
+const STATISTICS_FRESH_MS = 2000;
+
 /** What the addresses of one set of rules see. */
 interface View {
   readonly catalog: CatalogReader;
   readonly tree: FileTree;
+  /** What was counted last, and when that was begun. */
+  statistics?: { readonly value: Promise<ExportStatistics>; readonly at: number };
 }
 
 /** The export of a catalog: for each address the models that its rules show. */
@@ -69,13 +75,25 @@ export function nfsExports(parts: ExportParts): NfsExports {
     },
     statistics: async (peer) => {
       const view = viewOf(peer);
-      return view === undefined ? { bytes: 0, files: 0 } : statisticsOf(view.catalog);
+      return view === undefined ? { bytes: 0, files: 0 } : recentStatistics(view);
     },
     onError: (what, peer, error) => {
       if (!isCalyxError(error, 'aborted'))
         parts.logger.error({ err: error, what, client: peer.address }, 'an NFS client got an error');
     },
   };
+}
+
+function recentStatistics(view: View): Promise<ExportStatistics> {
+  const now = systemClock.now();
+  const kept = view.statistics;
+  if (kept !== undefined && now - kept.at < STATISTICS_FRESH_MS) return kept.value;
+  const counted = { value: statisticsOf(view.catalog), at: now };
+  view.statistics = counted;
+  counted.value.catch(() => {
+    if (view.statistics === counted) delete view.statistics;
+  });
+  return counted.value;
 }
 
 /** All that a catalog shows, equal files of a model once. */

@@ -78,7 +78,13 @@ export async function serveNfs(
       else parts.logger.error(details, 'serving an NFS client failed');
     },
   });
-  const address = await server.listen(config.listen);
+  const address = await server.listen(config.listen).catch((error: unknown) => {
+    if (!isCalyxError(error, 'busy')) throw error;
+    throw new CalyxError('busy', error.message, {
+      hint: "choose another with --nfs HOST:PORT; 2049 is often that of the kernel's own NFS server",
+      cause: error,
+    });
+  });
   // So that the files of a client that is gone do not count as open.
   const expiry = setInterval(() => state.expireLeases(), EXPIRY_MS).unref();
   return {

@@ -94,15 +94,15 @@ describe('READ', () => {
   }); // prettier-ignore
 
   it('passes on the very buffers of the source, and gives them back once', async () => {
-    const parts = [testBytes(1000, 'a'), testBytes(24, 'b')];
+    const parts = [testBytes(100_000, 'a'), testBytes(24, 'b')];
     let released = 0;
     const source: ByteSource = {
       name: 'lender',
       read: () => ({ parts, release: () => (released += 1) }),
       close: () => Promise.resolve(),
     };
-    const lent = new MemoryTree({ file: [{ blob: 'b'.repeat(64), offset: 0, length: 1024 }] });
-    const result = await callForBuffers(nfs3Program(testExports(lent, source)), READ, readArgs(0, 1024));
+    const lent = new MemoryTree({ file: [{ blob: 'b'.repeat(64), offset: 0, length: 100_024 }] });
+    const result = await callForBuffers(nfs3Program(testExports(lent, source)), READ, readArgs(0, MIB));
     expect(parts.map((part) => result.buffers.includes(part))).toEqual([true, true]);
     expect(released).toBe(0);
     result.release();

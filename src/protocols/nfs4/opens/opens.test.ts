@@ -258,6 +258,37 @@ describe('CLOSE and OPEN_DOWNGRADE', () => {
   });
 });
 
+describe('when there is no room for more open files', () => {
+  test('those of clients whose leases are over give way, the longest gone first', async () => {
+    const server = new TestServer({ limits: { states: 4 } });
+    const [first, second, third] = [
+      await TestClient.start(server, 'first'),
+      await TestClient.start(server, 'second'),
+      await TestClient.start(server, 'third'),
+    ];
+    await opened(first, '1');
+    await opened(first, '2');
+    server.clock.advance(1);
+    await opened(second, '1');
+    await opened(second, '2');
+    const ask = () => third.call(inModel(openOp('weights')));
+    expect((await ask()).status).toBe(NFS4.DELAY);
+    server.clock.advance(90_001);
+    expect((await ask()).status).toBe(NFS4.OK);
+    expect(server.server.state.states.used).toBe(3);
+    expect((await first.call([])).status).toBe(NFS4.BADSESSION);
+    expect((await second.call([])).status).toBe(NFS4.OK);
+  });
+
+  test('and nothing of the content of an open file is kept', async () => {
+    const kept: unknown[] = [];
+    const server = new TestServer({ onOpen: (file) => kept.push(file) });
+    await opened(await TestClient.start(server));
+    expect(kept).toHaveLength(1);
+    expect(kept[0]).not.toHaveProperty('segments');
+  });
+});
+
 describe('locks', () => {
   test('for reading are given to everybody, and given up', async () => {
     const client = await start();

@@ -142,13 +142,13 @@ export class ClientTable {
   }
 
   /**
-   * Drops the client whose lease is over for the longest time, so that others have room; false if there is
-   * none.
+   * Drops, of the confirmed clients that have what is wanted, the one whose lease is over for the longest time, so that others
+   * have room; false if there is none.
    */
-  dropExpired(): boolean {
+  dropExpired(has: (client: Client) => boolean = () => true): boolean {
     let oldest: Client | undefined;
     for (const client of this.#confirmed.values())
-      if (oldest === undefined || client.renewed < oldest.renewed) oldest = client;
+      if (has(client) && (oldest === undefined || client.renewed < oldest.renewed)) oldest = client;
     if (oldest === undefined || !this.isExpired(oldest)) return false;
     this.remove(oldest);
     return true;

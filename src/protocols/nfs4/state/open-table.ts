@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { FileNode } from '../../../catalog/file-tree.js';
+import type { OpenedFile } from '../../nfs/exports.js';
 import { NFS4, Nfs4Error } from '../status.js';
 import {
   INVALID_STATE_ID,
@@ -23,13 +24,13 @@ export interface OpenTableOptions {
   /** Shared by all clients. */
   readonly budget: StateBudget;
   /** Says that the file is in use until what it returns is called. */
-  hold(file: FileNode): () => void;
+  hold(file: OpenedFile): () => void;
 }
 
 interface OpenState {
   readonly kind: 'open';
   readonly number: number;
-  readonly file: FileNode;
+  readonly file: OpenedFile;
   readonly key: string;
   readonly locks: Set<LockState>;
   sequence: number;
@@ -81,8 +82,20 @@ export class OpenTable implements OpenFiles {
       state.deny |= share.deny;
     } else {
       const number = this.#take();
-      const release = this.#options.hold(file);
-      state = { kind: 'open', number, file, key, locks: new Set(), sequence: 1, deny: share.deny, release };
+      // Not the node itself: the index of a slice of a large model takes megabytes.
+      const { handle, fileId, revision } = file;
+      const opened: OpenedFile = { handle, fileId, revision };
+      const release = this.#options.hold(opened);
+      state = {
+        kind: 'open',
+        number,
+        file: opened,
+        key,
+        locks: new Set(),
+        sequence: 1,
+        deny: share.deny,
+        release,
+      };
       this.#add(state);
     }
     return this.#idOf(state);

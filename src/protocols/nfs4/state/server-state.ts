@@ -90,13 +90,14 @@ export class ServerState {
     this.clock = options.clock ?? systemClock;
     this.boot = boot;
     const replies = new ReplyCache(limits.replyBytes);
-    const makeRoom = (): boolean => this.clients.dropExpired();
-    const states = new StateBudget(limits.states, makeRoom);
+    const states = new StateBudget(limits.states, () =>
+      this.clients.dropExpired(({ opens }) => opens.size > 0),
+    );
     const sessions = new SessionTable({
       boot,
       max: limits.sessions,
       maxPerClient: limits.sessionsPerClient,
-      makeRoom,
+      makeRoom: () => this.clients.dropExpired((client) => client.sessions.size > 0),
       replies,
       random,
     });
