@@ -17,8 +17,12 @@ function movable(): CatalogReader & { revision: string; asked: number } {
     revisions: () => Promise.resolve([catalog.revision]),
     resolve: () => {
       catalog.asked += 1;
-      const manifest = { files: [] } as unknown as ResolvedRevision['manifest'];
-      return Promise.resolve({ model: MODEL, revision: catalog.revision, manifest } as ResolvedRevision);
+      const { revision } = catalog;
+      return Promise.resolve({
+        model: MODEL,
+        revision,
+        manifest: { files: [] },
+      } as unknown as ResolvedRevision);
     },
   };
   return catalog;
@@ -48,5 +52,20 @@ test('who saw a ref move is never led to what it named before', async () => {
   inner.revision = 'b'.repeat(40);
   clock.advance(300);
   expect((await catalog.refs(MODEL)).get('main')?.revision).toBe('b'.repeat(40));
+  expect((await catalog.resolve(MAIN)).revision).toBe('b'.repeat(40));
+});
+
+test('nor who asked while the ref was being read', async () => {
+  const inner = movable();
+  const catalog = new CachedCatalog(inner, { clock: new ManualClock() });
+  const read = inner.refs.bind(inner);
+  let goOn: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => (goOn = resolve));
+  inner.refs = () => held.then(() => read(MODEL));
+  const refs = catalog.refs(MODEL);
+  expect((await catalog.resolve(MAIN)).revision).toBe('a'.repeat(40));
+  inner.revision = 'b'.repeat(40);
+  goOn();
+  expect((await refs).get('main')?.revision).toBe('b'.repeat(40));
   expect((await catalog.resolve(MAIN)).revision).toBe('b'.repeat(40));
 });

@@ -46,11 +46,12 @@ export class CachedCatalog implements CatalogReader {
 
   refs(model: ModelName): Promise<Map<string, Ref>> {
     const name = formatModelName(model);
-    return this.#once(this.#lists, `refs ${name}`, () => {
+    return this.#once(this.#lists, `refs ${name}`, async () => {
+      const refs = await this.#inner.refs(model);
       // Who has seen a ref move must not be led to what it named before: under the new version of the directory a client would
-      // keep the old entries.
+      // keep the old entries. Only now, because what was asked for meanwhile may have met the old ref.
       this.#revisions.deleteWhere((key) => key.startsWith(`${name}@`));
-      return this.#inner.refs(model);
+      return refs;
     });
   }
 

@@ -38,7 +38,7 @@ export async function readSliceDescription(directory: string): Promise<SliceDesc
     const failure = fileError(error, 'cannot read', path);
     if (failure.code !== 'not-found') throw failure;
     throw new CalyxError('not-found', `${directory} is no slice: there is no ${SLICE_FILE} in it`, {
-      hint: 'name the directory of a slice, such as /mnt/slices/ORG/NAME@REVISION/0-4+embed; is it mounted?',
+      hint: 'name the directory of a slice, such as /mnt/calyx/slices/ORG/NAME@REVISION/0-4+embed; is it mounted?',
       cause: error,
     });
   });

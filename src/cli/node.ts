@@ -38,7 +38,7 @@ export function nodeCommand(program: Command): void {
     .option(
       '--slice <directory>',
       'in place of --model and --blocks: a slice that is there already, such as ' +
-        '/mnt/slices/ORG/NAME@REVISION/0-4+embed on a mount of a store; its blocks are run from it, nothing is written',
+        '/mnt/calyx/slices/ORG/NAME@REVISION/0-4+embed on a mount of a store; its blocks are run from it, nothing is written',
     )
     .option(
       '--store <urls>',

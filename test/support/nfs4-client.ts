@@ -84,9 +84,9 @@ export interface TestServerChoices {
   readonly clock?: ManualClock;
   /** The boot value. */
   readonly boot?: number;
-  /** What is seen from an address. */
   /** Told of each file that is held open. */
   readonly onOpen?: (file: OpenedFile) => void;
+  /** What is seen from an address. */
   readonly treeFor?: (address: string) => FileTree | undefined;
 }
 

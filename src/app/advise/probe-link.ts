@@ -1,8 +1,9 @@
-import { connect, isIPv6, type Socket } from 'node:net';
+import { isIPv6, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { CalyxError, errorMessage, systemCode } from '../../core/errors.js';
+import { CalyxError, isCalyxError, systemCode } from '../../core/errors.js';
 import { median } from '../../placement/mount-advice/measurement.js';
 import type { LinkFacts } from '../../placement/mount-advice/client-facts.js';
+import { connectSocket } from '../../protocols/rpc/connect-socket.js';
 import type { SystemFiles } from './system-files.js';
 
 /** Where the store is. */
@@ -42,31 +43,18 @@ export async function probeLink(
   };
 }
 
-function open(to: StoreAddress, named: StoreAddress, signal: AbortSignal): Promise<Socket> {
-  signal.throwIfAborted();
-  const deadline = AbortSignal.any([signal, AbortSignal.timeout(CONNECT_MS)]);
-  return new Promise((resolve, reject) => {
-    const socket = connect({ ...to, noDelay: true });
-    const settle = (error?: unknown): void => {
-      deadline.removeEventListener('abort', onAbort);
-      if (error === undefined) {
-        resolve(socket);
-        return;
-      }
-      socket.destroy();
-      reject(error instanceof Error ? error : new Error(errorMessage(error)));
-    };
-    const onAbort = (): void => settle(signal.aborted ? signal.reason : connectError(named, undefined));
-    deadline.addEventListener('abort', onAbort, { once: true });
-    // Resetting after it is open is no news to us.
-    socket.on('error', (error) => settle(connectError(named, error)));
-    socket.once('connect', () => settle());
-  });
+async function open(to: StoreAddress, named: StoreAddress, signal: AbortSignal): Promise<Socket> {
+  try {
+    return await connectSocket({ ...to, signal, timeoutMs: CONNECT_MS });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw isCalyxError(error) ? connectError(named, error) : error;
+  }
 }
 
-function connectError({ host, port }: StoreAddress, error: Error | undefined): CalyxError {
+function connectError({ host, port }: StoreAddress, error: CalyxError): CalyxError {
   const where = `${host}:${port}`;
-  const code = systemCode(error);
+  const code = systemCode(error.cause);
   const cause = { cause: error };
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
     return new CalyxError('unavailable', `the name ${host} has no address`, {
@@ -78,8 +66,7 @@ function connectError({ host, port }: StoreAddress, error: Error | undefined): C
       hint: 'check that calyx store runs with --nfs on that address and port (its default is loopback alone)',
       ...cause,
     });
-  const why = error === undefined ? `no answer within ${CONNECT_MS / 1000} s` : error.message;
-  return new CalyxError('unavailable', `${where} cannot be reached: ${why}`, {
+  return new CalyxError(error.code, error.message, {
     hint: `check the address, the route, and that firewalls between let TCP port ${port} through`,
     ...cause,
   });

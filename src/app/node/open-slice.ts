@@ -31,7 +31,7 @@ export interface OpenedSlice extends NodeSlice {
  * reads each byte once over the network, at the speed of sequential reads; the engine then finds it in the page cache. A mount
  * makes reads wait while its server is away, and so does this; it warns of that.
  *
- * @param directory such as `/mnt/slices/ORG/NAME@REVISION/0-4+embed`
+ * @param directory such as `/mnt/calyx/slices/ORG/NAME@REVISION/0-4+embed`
  * @throws CalyxError `not-found` if there is no slice, or no such model in the stores; `usage` if it is none that a node can run;
  * `corrupt` if it is not what it says; `unsupported` naming what the engine lacks
  */

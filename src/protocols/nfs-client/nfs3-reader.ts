@@ -27,6 +27,8 @@ import type { RemoteProcedure, RpcCaller } from './rpc-caller.js';
 /** Servers of version 3 tell no bound; more than this gains nothing. */
 const MAX_IN_FLIGHT = 64;
 const LIST_BYTES = 262_144;
+/** `.` and `..`, which a listing has beside its entries. */
+const DOTS = 2;
 const FIRST_VERIFIER = new Uint8Array(8);
 
 /** Reads by NFSv3 (RFC 1813), the MOUNT protocol on the same port. */
@@ -66,7 +68,8 @@ export class Nfs3Reader implements NfsReader {
     const found: RemoteEntry[] = [];
     let cookie = 0n;
     let verifier: Uint8Array = FIRST_VERIFIER;
-    while (found.length < limit) {
+    // `.` and `..` count: a server that tells nothing else has an end too.
+    for (let told = 0; told < limit + DOTS;) {
       const page = await invoke(
         this.#rpc,
         READDIRPLUS3,
@@ -76,6 +79,7 @@ export class Nfs3Reader implements NfsReader {
         'listing a directory',
         signal,
       );
+      told += page.entries.length;
       for (const entry of page.entries) {
         cookie = entry.cookie;
         const name = Buffer.from(entry.name).toString('utf8');

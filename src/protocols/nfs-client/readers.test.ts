@@ -96,6 +96,18 @@ describe('the reader of version 3', () => {
     ]);
   });
 
+  it('ends a listing of which nothing comes but the directory itself', async () => {
+    const page = (cookie: string): Exchange => [
+      '100003.3.17',
+      /^00000004aabbccdd/,
+      `00000000 00000000 0102030405060708 00000001 0000000000000002 00000001 2e000000 00000000000000${cookie} 00000000 00000000 00000000 00000000`,
+    ];
+    const rpc = scripted([...OPEN3, page('01'), page('02'), page('03')]);
+    const reader = await Nfs3Reader.open(rpc, '/m', never);
+    expect(await reader.list(reader.root, 1, never)).toEqual([]);
+    expect(rpc.left()).toBe(0);
+  });
+
   it.each([
     ['0000000d', 'refused', 'access denied'],
     ['00000002', 'not-found', 'no such file'],

@@ -1,37 +1,46 @@
-import { pino } from 'pino';
-import { expect, test } from 'vitest';
-import type { CatalogReader } from '../../../catalog/catalog-reader.js';
+import type { Logger } from 'pino';
+import { expect, test, vi } from 'vitest';
 import { RevisionUsage } from '../../../catalog/revision-usage.js';
-import { CalyxError } from '../../../core/errors.js';
-import { LOOPBACK_RULES } from './nfs-access.js';
+import type { CatalogReader } from '../../../catalog/catalog-reader.js';
+import { staticLease } from '../../../storage/byte-source.js';
+import { parseAllowRule } from './nfs-access.js';
 import { nfsExports } from './nfs-exports.js';
 
-const PEER = { address: '127.0.0.1', port: 700 };
+const catalog: CatalogReader = {
+  models: () => Promise.resolve([]),
+  refs: () => Promise.resolve(new Map()),
+  revisions: () => Promise.resolve([]),
+  resolve: () => Promise.reject(new Error('there is no model')),
+};
 
-test('the figures for df are counted once for all who ask at the same moment, and a failure is not kept', async () => {
-  let counted = 0;
-  const unused = (): never => {
-    throw new CalyxError('internal', 'not for this');
-  };
-  const catalog: CatalogReader = {
-    models: () => {
-      counted += 1;
-      return counted === 1 ? Promise.reject(new CalyxError('unreadable', 'the disk')) : Promise.resolve([]);
-    },
-    refs: unused,
-    revisions: unused,
-    resolve: unused,
-  };
+function exportsTo(allow: readonly string[], privilegedPorts: boolean) {
+  const warn = vi.fn();
   const exports = nfsExports({
     catalog,
-    source: { name: 'none', read: unused, close: () => Promise.resolve() },
+    source: { name: 'none', read: () => staticLease(), close: () => Promise.resolve() },
     usage: new RevisionUsage(),
-    allow: LOOPBACK_RULES,
-    privilegedPorts: false,
-    logger: pino({ level: 'silent' }),
+    allow: allow.map(parseAllowRule),
+    privilegedPorts,
+    logger: { warn } as unknown as Logger,
   });
-  await expect(exports.statistics(PEER)).rejects.toThrow('the disk');
-  const asked = Array.from({ length: 100 }, () => exports.statistics(PEER));
-  expect(await Promise.all(asked)).toEqual(Array.from({ length: 100 }, () => ({ bytes: 0, files: 0 })));
-  expect(counted).toBe(2);
+  return { warn, sees: (address: string, port: number) => exports.treeFor({ address, port }) };
+}
+
+test('addresses with the same rules share one tree, others have none', () => {
+  const { sees, warn } = exportsTo(['10.0.0.0/24', '10.0.1.0/24=acme/*'], false);
+  expect(sees('10.0.0.1', 50_000)).toBe(sees('10.0.0.2', 700));
+  expect(sees('10.0.1.1', 700)).not.toBe(sees('10.0.0.1', 700));
+  expect(warn).not.toHaveBeenCalled();
+  for (let count = 0; count < 3; count += 1) expect(sees('10.0.2.1', 700)).toBeUndefined();
+  expect(warn).toHaveBeenCalledExactlyOnceWith({ address: '10.0.2.1' }, expect.any(String));
+});
+
+test('privileged ports: 1023 sees what 1024 does not, and the log says so once for each address', () => {
+  const { sees, warn } = exportsTo(['10.0.0.0/24'], true);
+  expect(sees('10.0.0.1', 1023)).toBeDefined();
+  for (let port = 1024; port < 1030; port += 1) expect(sees('10.0.0.1', port)).toBeUndefined();
+  expect(warn).toHaveBeenCalledExactlyOnceWith(
+    { address: '10.0.0.1', port: 1024 },
+    expect.stringContaining('--privileged-ports'),
+  );
 });

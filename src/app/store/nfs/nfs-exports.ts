@@ -43,6 +43,8 @@ interface View {
 export function nfsExports(parts: ExportParts): NfsExports {
   const views = new Map<string, View>();
   const byAddress = new Recent<string, { readonly view: View | undefined }>(KEPT_ADDRESSES);
+  /** Addresses whose ports were refused, so that each is told of once. */
+  const refused = new Recent<string, true>(KEPT_ADDRESSES);
   const makeView = (address: string): View | undefined => {
     const visible = visibleTo(address, parts.allow);
     if (visible === undefined) {
@@ -58,7 +60,15 @@ export function nfsExports(parts: ExportParts): NfsExports {
     return view;
   };
   const viewOf = ({ address, port }: RpcPeer): View | undefined => {
-    if (parts.privilegedPorts && port >= FIRST_UNPRIVILEGED_PORT) return undefined;
+    if (parts.privilegedPorts && port >= FIRST_UNPRIVILEGED_PORT) {
+      if (refused.get(address) === undefined)
+        parts.logger.warn(
+          { address, port },
+          'a port above 1023 wanted to mount, which --privileged-ports refuses',
+        );
+      refused.set(address, true);
+      return undefined;
+    }
     let known = byAddress.get(address);
     if (known === undefined) {
       known = { view: makeView(address) };

@@ -70,8 +70,13 @@ export async function serveNfs(
   const nfs = nfsProgram({ 3: nfs3Version(exports), 4: version4 });
   const server = createRpcServer([nfs, mountProgram(exports)], {
     admit: (peer) => exports.treeFor(peer) !== undefined,
-    onError: (what, peer, error) =>
-      parts.logger.debug({ err: error, what, client: peer?.address }, 'an NFS client was dropped'),
+    onError: (what, peer, error) => {
+      const details = { err: error, what, client: peer?.address };
+      // Clients that break the rules or take nothing of their answers are their own concern, faults of ours are not.
+      if (isCalyxError(error) && error.code !== 'internal')
+        parts.logger.debug(details, 'an NFS client was dropped');
+      else parts.logger.error(details, 'serving an NFS client failed');
+    },
   });
   const address = await server.listen(config.listen).catch((error: unknown) => {
     if (!isCalyxError(error, 'busy')) throw error;

@@ -1,4 +1,5 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
+import { MemoryTree } from '../../../../test/support/memory-tree.js';
 import {
   op,
   opaque,
@@ -74,6 +75,25 @@ describe('OPEN (RFC 8881, section 18.16)', () => {
     expect(await opened(client)).toEqual(withSequence(first, 2));
     expect(await opened(client, 'another')).not.toEqual(first);
     expect(client.server.held).toHaveLength(2);
+  });
+
+  test('nothing is held by an OPEN whose client is replaced meanwhile', async () => {
+    const tree = new MemoryTree({ 'model/weights': 'tensors' });
+    const server = new TestServer({ tree });
+    const before = await TestClient.start(server);
+    let found: () => void = () => undefined;
+    const lookup = vi.spyOn(tree.directoryAt('model'), 'lookup').mockImplementationOnce(async () => {
+      await new Promise<void>((resolve) => (found = resolve));
+      return tree.at('model/weights');
+    });
+    const answer = before.call(inModel(openOp('weights')));
+    await vi.waitFor(() => expect(lookup).toHaveBeenCalled());
+    const after = await TestClient.start(server, 'client', { verifier: 2 });
+    found();
+    expect((await answer).status).toBe(NFS4.EXPIRED);
+    expect(server.held).toEqual([]);
+    expect(server.server.state.states.used).toBe(0);
+    expect((await after.call(inModel(openOp('weights')))).status).toBe(NFS4.OK);
   });
 
   test('makes the file the current one, and its stateid the current stateid', async () => {

@@ -63,6 +63,7 @@ export class OpenTable implements OpenFiles {
   /** Opens by file and owner, locks by open and owner. */
   readonly #byKey = new Map<string, OpenState | LockState>();
   #next = 1;
+  #cleared = false;
 
   constructor(options: OpenTableOptions) {
     this.#options = options;
@@ -170,8 +171,9 @@ export class OpenTable implements OpenFiles {
     this.#drop(state);
   }
 
-  /** Forgets everything. */
+  /** Forgets everything, for ever: the client is gone. */
   clear(): void {
+    this.#cleared = true;
     this.suspend();
     this.#options.budget.give(this.#states.size);
     this.#states.clear();
@@ -198,6 +200,8 @@ export class OpenTable implements OpenFiles {
 
   /** A number that no state has. */
   #take(): number {
+    // What looked a file up while its client was removed would hold it with nobody left to let go.
+    if (this.#cleared) throw new Nfs4Error(NFS4.EXPIRED);
     const { max, budget } = this.#options;
     // NFS4ERR_RESOURCE is not for minor versions above 0 (section 15.1.16.3). A client at its own limit has
     // to hear that nothing will help but closing files; when others have taken the room, waiting does.
