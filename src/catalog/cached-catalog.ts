@@ -1,7 +1,7 @@
 import { systemClock, type Clock } from '../core/clock.js';
 import { formatModelName, type ModelName, type ModelSpec } from '../core/names.js';
 import type { CatalogReader, Ref, ResolvedRevision } from './catalog-reader.js';
-import { Recent } from './tree/recent.js';
+import { Recent } from '../core/recent.js';
 
 /** Options of {@link CachedCatalog}. */
 export interface CachedCatalogOptions {

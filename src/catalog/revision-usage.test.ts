@@ -25,8 +25,8 @@ test('a reader counts for ten minutes, an open file until it is closed', () => {
   usage.open(file('bb'), '10.0.0.2')();
   now = 599_999;
   expect(usage.usersOf(MODEL)).toEqual([
-    { revision: 'aa', by: '10.0.0.1', idleMs: 599_999, open: 0 },
     { revision: 'bb', by: '10.0.0.2', idleMs: undefined, open: 1 },
+    { revision: 'aa', by: '10.0.0.1', idleMs: 599_999, open: 0 },
   ]);
   expect(usage.usersOf({ org: 'acme', name: 'iris' })).toEqual([]);
   now = 600_000;
@@ -34,4 +34,13 @@ test('a reader counts for ten minutes, an open file until it is closed', () => {
   close();
   close();
   expect(usage.usersOf(MODEL)).toEqual([]);
+});
+
+test('open files are remembered, however many read', () => {
+  const usage = new RevisionUsage();
+  usage.open(file('aa'), '10.0.0.1');
+  for (let reader = 0; reader < 70_000; reader += 1) usage.read(file('bb'), `reader ${reader}`);
+  const users = usage.usersOf(MODEL);
+  expect(users[0]).toMatchObject({ revision: 'aa', by: '10.0.0.1', open: 1 });
+  expect(users.length).toBeLessThan(66_000);
 });

@@ -1,7 +1,7 @@
 import { systemClock, type Clock } from '../core/clock.js';
 import { formatModelName, type ModelName } from '../core/names.js';
 import type { FileNode } from './file-tree.js';
-import { Recent } from './tree/recent.js';
+import { Recent } from '../core/recent.js';
 
 /** Somebody who uses a revision. */
 export interface RevisionUser {
@@ -16,10 +16,11 @@ export interface RevisionUser {
 
 /** NFSv3 has no open: who read within this time may read on. */
 const IN_USE_MS = 600_000;
-/** Pairs of a revision and a user that are remembered. */
-const KEPT_USERS = 65_536;
+/** Pairs of a revision and a user that has nothing open which are remembered. */
+const KEPT_READERS = 65_536;
 
 interface Use {
+  readonly key: string;
   readonly model: string;
   readonly revision: string;
   readonly by: string;
@@ -30,7 +31,9 @@ interface Use {
 /** Remembers who reads which revision, so that none is removed under its readers. */
 export class RevisionUsage {
   readonly #clock: Clock;
-  readonly #uses = new Recent<string, Use>(KEPT_USERS);
+  readonly #readers = new Recent<string, Use>(KEPT_READERS);
+  /** With open files; who opens them bounds their number. */
+  readonly #openers = new Map<string, Use>();
 
   constructor(clock: Clock = systemClock) {
     this.#clock = clock;
@@ -45,10 +48,16 @@ export class RevisionUsage {
   open(file: Pick<FileNode, 'revision'>, by: string): () => void {
     const use = this.#use(file, by);
     use.open += 1;
+    this.#openers.set(use.key, use);
+    this.#readers.delete(use.key);
     let open = true;
     return () => {
-      if (open) use.open -= 1;
+      if (!open) return;
       open = false;
+      use.open -= 1;
+      if (use.open > 0) return;
+      this.#openers.delete(use.key);
+      this.#readers.set(use.key, use);
     };
   }
 
@@ -57,7 +66,10 @@ export class RevisionUsage {
     const name = formatModelName(model);
     const now = this.#clock.now();
     const users: RevisionUser[] = [];
-    for (const { model: used, revision, by, lastRead, open } of this.#uses.values()) {
+    for (const { model: used, revision, by, lastRead, open } of [
+      ...this.#openers.values(),
+      ...this.#readers.values(),
+    ]) {
       const idleMs = lastRead === undefined ? undefined : now - lastRead;
       if (used === name && (open > 0 || (idleMs !== undefined && idleMs < IN_USE_MS)))
         users.push({ revision, by, idleMs, open });
@@ -68,11 +80,10 @@ export class RevisionUsage {
   #use({ revision: { model, revision } }: Pick<FileNode, 'revision'>, by: string): Use {
     const name = formatModelName(model);
     const key = `${name}@${revision} ${by}`;
-    let use = this.#uses.get(key);
-    if (use === undefined) {
-      use = { model: name, revision, by, lastRead: undefined, open: 0 };
-      this.#uses.set(key, use);
-    }
+    const known = this.#openers.get(key) ?? this.#readers.get(key);
+    if (known !== undefined) return known;
+    const use: Use = { key, model: name, revision, by, lastRead: undefined, open: 0 };
+    this.#readers.set(key, use);
     return use;
   }
 }

@@ -6,7 +6,7 @@ import { formatSliceSpec, partsOfSlice, type SliceSpec } from '../slice-spec.js'
 import { partContent, SLICE_FILE, sliceFiles, supportFiles, wholeFile } from '../slice.js';
 import { encodeHandle, nameKey, revisionKey, type NodeName, type RevisionName } from './handle.js';
 import { identify } from './node-identity.js';
-import { Recent } from './recent.js';
+import { Recent } from '../../core/recent.js';
 
 /** Files kept: to make one anew costs little, but a client asks for the same ones again and again. */
 const KEPT_FILES = 16_384;

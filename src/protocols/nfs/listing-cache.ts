@@ -1,5 +1,5 @@
 import type { Directory, FileTree } from '../../catalog/file-tree.js';
-import { Recent } from '../../catalog/tree/recent.js';
+import { Recent } from '../../core/recent.js';
 import { listingOf, type ListingEntry } from './listing.js';
 
 type Listing = readonly ListingEntry[];

@@ -151,3 +151,10 @@ describe('what a session can take (RFC 8881, section 18.36.3)', () => {
     expect(asked[0]).toBeLessThan(1_049_480);
   });
 });
+
+test('bytes after the last operation are refused, and the slot goes on as if nothing had come', async () => {
+  const client = await TestClient.start(new TestServer());
+  const request = compoundArguments(1, [client.sequenceOp(2), PUTROOTFH]);
+  await expect(client.server.send(Buffer.concat([request, words(0)]))).rejects.toThrow('4 bytes follow');
+  expect((await client.server.send(request)).status).toBe(NFS4.OK);
+});

@@ -89,7 +89,7 @@ export class RunningCompound implements SessionCompound {
     return requestDigest([Buffer.from(this.principal), before, after]);
   }
 
-  /** Does the operations. Throws Replay, and what the writer throws. */
+  /** Does the operations. Throws Replay, what the writer throws, and XdrError if bytes follow the last one. */
   async run(): Promise<{ readonly status: Nfs4Status; readonly count: number }> {
     for (this.position = 0; this.position < this.operations; this.position += 1) {
       // Not even a number is left: there is no operation that a result could be of.
@@ -97,6 +97,8 @@ export class RunningCompound implements SessionCompound {
       const status = await this.#next();
       if (status !== NFS4.OK) return { status, count: this.position + 1 };
     }
+    // What follows is no COMPOUND; there is no operation whose result could say so.
+    this.#reader.end();
     return { status: NFS4.OK, count: this.operations };
   }
 

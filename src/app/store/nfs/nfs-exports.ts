@@ -4,7 +4,7 @@ import type { FileTree } from '../../../catalog/file-tree.js';
 import { FilteredCatalog } from '../../../catalog/filtered-catalog.js';
 import type { RevisionUsage } from '../../../catalog/revision-usage.js';
 import { catalogTree } from '../../../catalog/tree/catalog-tree.js';
-import { Recent } from '../../../catalog/tree/recent.js';
+import { Recent } from '../../../core/recent.js';
 import { systemClock } from '../../../core/clock.js';
 import { isCalyxError } from '../../../core/errors.js';
 import type { ExportStatistics, NfsExports } from '../../../protocols/nfs/exports.js';

@@ -55,7 +55,9 @@ export const createSession = stateOperation({
     const back = agreeBackChannel(asked.back);
     const { clients, sessions, clock } = compound.state;
     const client = clients.find(asked.clientId);
-    if (asked.sequence === client.createSequence && client.createReply !== undefined)
+    // The id of a session is for its client alone, and client ids can be guessed.
+    const known = client.peer.address === compound.call.connection.peer.address;
+    if (asked.sequence === client.createSequence && client.createReply !== undefined && known)
       return decodeWhole(result, client.createReply);
     if (asked.sequence !== (client.createSequence + 1) >>> 0) throw new Nfs4Error(NFS4.SEQ_MISORDERED);
     if (!client.confirmed && client.principal !== compound.principal) throw new Nfs4Error(NFS4.CLID_INUSE);
