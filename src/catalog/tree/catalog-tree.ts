@@ -7,9 +7,10 @@ import {
   type ModelName,
 } from '../../core/names.js';
 import type { CatalogReader, ResolvedRevision } from '../catalog-reader.js';
-import type { Directory, FileNode, FileTree, TreeNode } from '../file-tree.js';
+import type { Directory, FileTree, TreeNode } from '../file-tree.js';
 import { formatSliceSpec, parseSliceSpec, type SliceSpec } from '../slice-spec.js';
 import { changingDirectory, fixedDirectory } from './directories.js';
+import { hubDirectory, type HubKind, type HubParts } from './hub-directories.js';
 import { findFolder, foldersOf, type Folder } from './folders.js';
 import {
   decodeHandle,
@@ -44,8 +45,17 @@ class CatalogTree implements FileTree {
   readonly #files = new RevisionFiles();
   readonly #models = new WeakMap<readonly ModelName[], ReadonlyMap<NameKey, ModelName>>();
 
+  readonly #hub: HubParts;
+
   constructor(catalog: CatalogReader) {
     this.#catalog = catalog;
+    this.#hub = {
+      catalog,
+      above: () => this.#view('hub'),
+      resolve: (model, revision) => this.#resolve(model, revision),
+      snapshot: (revision) => this.#pinned('hub', revision),
+      ref: (revision) => this.#files.ref(revision),
+    };
     this.root = fixedDirectory(
       { kind: 'root' },
       {
@@ -257,38 +267,8 @@ class CatalogTree implements FileTree {
     return followed && view !== 'hub' ? this.#current(view, revision.model) : this.#pinned(view, revision);
   }
 
-  /** `hub/models--ORG--NAME/{refs,snapshots}`: the Hugging Face cache layout with regular files. */
-  #hubDirectory(kind: 'hub-model' | 'hub-refs' | 'hub-snapshots', model: ModelName): Directory {
-    const name = { kind, model: nameKey(model) };
-    const catalog = this.#catalog;
-    if (kind === 'hub-model')
-      return fixedDirectory(name, {
-        names: () => ['refs', 'snapshots'],
-        lookup: (entry) =>
-          entry === 'refs' || entry === 'snapshots' ? this.#hubDirectory(`hub-${entry}`, model) : undefined,
-        parent: () => this.#view('hub'),
-      });
-    const parent = (): Directory => this.#hubDirectory('hub-model', model);
-    if (kind === 'hub-snapshots')
-      return changingDirectory(name, {
-        names: () => catalog.revisions(model),
-        lookup: async (entry) => {
-          const known = (await catalog.revisions(model)).includes(entry);
-          const revision = known ? await this.#resolve(model, entry) : undefined;
-          return revision && this.#pinned('hub', revision);
-        },
-        parent,
-      });
-    return changingDirectory(name, {
-      names: async () => [...(await catalog.refs(model)).keys()],
-      lines: async () => [...(await catalog.refs(model))].map(([ref, { revision }]) => `${ref} ${revision}`),
-      lookup: async (entry): Promise<FileNode | undefined> => {
-        const ref = (await catalog.refs(model)).get(entry);
-        const revision = ref && (await this.#resolve(model, ref.revision));
-        return revision && this.#files.ref(revision);
-      },
-      parent,
-    });
+  #hubDirectory(kind: HubKind, model: ModelName): Directory {
+    return hubDirectory(kind, model, this.#hub);
   }
 
   async #isModel(model: ModelName): Promise<boolean> {
