@@ -30,7 +30,7 @@ export function mountWarnings({ client, store, measurements, link }: AdviceInput
     );
   if (client.readPlus === 'yes')
     warnings.push(
-      'this kernel asks with READ_PLUS on 4.2; Calyx answers once that it has none, and the kernel goes on with READ. Of another server make sure that files read right, or take 4.1',
+      'this kernel asks with READ_PLUS on 4.2; Calyx answers that it has none, and the kernel goes on with READ. Of another server make sure that files read right, or take 4.1',
     );
   if (link.mtu !== undefined && !link.loopback && link.mtu < 1500)
     warnings.push(`the MTU of ${link.interface ?? 'the link'} is ${link.mtu}, less than Ethernet's 1500`);
