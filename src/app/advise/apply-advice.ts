@@ -1,10 +1,9 @@
-import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile, realpath, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { CalyxError, fileError, systemCode } from '../../core/errors.js';
 import type { MountAdvice } from '../../placement/mount-advice/advise-mount.js';
 import { planFiles, type ApplyKind, type FileChange } from '../../placement/mount-advice/plan-files.js';
-import { syncDirectory } from '../../storage/files/durable.js';
+import { writeFileAtomically } from '../../storage/files/durable.js';
 import { systemFiles } from './system-files.js';
 
 /** What would be written, and where. */
@@ -15,8 +14,6 @@ export interface Application {
   /** Below which the paths of the changes are. */
   readonly root: string;
 }
-
-const FILE_MODE = 0o644;
 
 /** What applying an advice would write below `root`; throws CalyxError `exists` for conflicts. */
 export function planApplication(advice: MountAdvice, kind: ApplyKind, root: string): Application {
@@ -52,28 +49,13 @@ export async function writeApplication({ changes, root }: Application): Promise<
   }
 }
 
-/** Writes beside and renames; owner and mode stay, and a link stays a link. */
+/** Owner and mode stay, and a link stays a link. */
 async function replaceFile(path: string, content: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
   const target = await realpath(path).catch(() => path);
   const known = await stat(target).catch(() => undefined);
-  const temporary = `${target}.${randomBytes(6).toString('hex')}.tmp`;
-  try {
-    const file = await open(temporary, 'wx', FILE_MODE);
-    try {
-      await file.writeFile(content);
-      if (known !== undefined) {
-        await file.chown(known.uid, known.gid);
-        await file.chmod(known.mode & 0o7777);
-      }
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, target);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-  await syncDirectory(dirname(target));
+  await writeFileAtomically(target, content, async (file) => {
+    if (known === undefined) return;
+    await file.chown(known.uid, known.gid);
+    await file.chmod(known.mode & 0o7777);
+  });
 }

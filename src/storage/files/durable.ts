@@ -1,18 +1,27 @@
 import { randomBytes } from 'node:crypto';
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { makeDirectories, syncDirectory } from './make-directories.js';
 
 export { syncDirectory };
 
-/** Writes a file whole or not at all: beside its place, synced, then renamed. Parent directories are made. */
-export async function writeFileAtomically(path: string, content: Uint8Array | string): Promise<void> {
+/**
+ * Writes a file whole or not at all: beside its place, synced, then renamed. Parent directories are made.
+ *
+ * @param prepare sets what else the file must have, such as its owner, before it stands at its place
+ */
+export async function writeFileAtomically(
+  path: string,
+  content: Uint8Array | string,
+  prepare?: (file: FileHandle) => Promise<void>,
+): Promise<void> {
   await makeDirectories(dirname(path));
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   try {
     const file = await open(temporary, 'wx', 0o644);
     try {
       await file.writeFile(content);
+      await prepare?.(file);
       await file.sync();
     } finally {
       await file.close();
