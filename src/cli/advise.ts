@@ -124,7 +124,7 @@ function checkOptions({ path, mountPoint, apply, yes, json }: AdviseCommandOptio
 }
 
 /** `HOST`, `HOST:PORT`, `[IPv6]`, `[IPv6]:PORT` or a bare IPv6 address; throws CalyxError `usage`. */
-export function parseStore(text: string): StoreAddress {
+function parseStore(text: string): StoreAddress {
   const match =
     /^(?:\[([\da-fA-F:.]+)\]|([^\s:[\]/]+))(?::(\d{1,5}))?$/.exec(text) ??
     /^([\da-fA-F]*(?::[\da-fA-F.]*){2,})$/.exec(text);

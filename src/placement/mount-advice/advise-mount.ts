@@ -1,6 +1,7 @@
 import { canMount, NFS_VERSIONS, type NfsVersion } from './client-facts.js';
 import type { AdviceInput } from './advice-input.js';
-import { chooseConnections, type SettingChoice } from './choose-connections.js';
+import { chooseConnections } from './choose-connections.js';
+import type { SettingChoice } from './choose-smallest.js';
 import { chooseReadAhead } from './choose-read-ahead.js';
 import { chooseVersion, type VersionChoice } from './choose-version.js';
 import { mountCommands, mountSource } from './mount-commands.js';
@@ -63,7 +64,7 @@ export function adviseMount(input: AdviceInput): MountAdvice | undefined {
 }
 
 /** Sets how far a mount reads ahead, until it is unmounted. */
-export function readAheadCommand(mountPoint: string, kib: number): string {
+function readAheadCommand(mountPoint: string, kib: number): string {
   return `echo ${kib} > /sys/class/bdi/$(mountpoint -d ${shellQuote(mountPoint)})/read_ahead_kb`;
 }
 

@@ -1,13 +1,6 @@
-import { chooseSmallest, type SettingSpeed } from './choose-smallest.js';
+import { chooseMeasured, type SettingChoice } from './choose-smallest.js';
 import { kernelAtLeast, type ClientFacts, type LinkFacts, type NfsVersion } from './client-facts.js';
-import { formatSpeed, speedOf, type Measurement } from './measurement.js';
-
-/** A number for a setting, and why. */
-export interface SettingChoice {
-  readonly value: number;
-  readonly why: string;
-  readonly speeds: readonly SettingSpeed[];
-}
+import { speedOf, type Measurement } from './measurement.js';
 
 /** One TCP connection fills a link of this speed; above it, one core or one queue of the card can become the bound. */
 const ONE_CONNECTION_MBIT = 2_500;
@@ -30,15 +23,8 @@ export function chooseConnections(
         trial.by === 'mount' && trial.version === version && trial.reads === 'stream' && rounds.length > 0,
     )
     .map((measurement) => ({ value: measurement.trial.connections, bytesPerSecond: speedOf(measurement) }));
-  const chosen = speeds.length > 1 ? chooseSmallest(speeds) : undefined;
-  if (chosen !== undefined) {
-    const figures = speeds.map(({ value, bytesPerSecond }) => `${value}: ${formatSpeed(bytesPerSecond)}`);
-    return {
-      value: chosen.value,
-      why: `the fewest connections that reach the fastest (${figures.join(', ')})`,
-      speeds,
-    };
-  }
+  const measured = chooseMeasured(speeds, 'the fewest connections that reach the fastest');
+  if (measured !== undefined) return measured;
   if (link.loopback) return { value: 1, why: 'the store is on this machine', speeds };
   if (link.speedMbit !== undefined && link.speedMbit <= ONE_CONNECTION_MBIT)
     return { value: 1, why: `one connection fills a link of ${link.speedMbit} Mbit/s`, speeds };

@@ -1,7 +1,6 @@
-import { chooseSmallest } from './choose-smallest.js';
-import type { SettingChoice } from './choose-connections.js';
+import { chooseMeasured, type SettingChoice } from './choose-smallest.js';
 import type { ClientFacts, LinkFacts, NfsVersion } from './client-facts.js';
-import { formatSpeed, speedOf, type Measurement } from './measurement.js';
+import { speedOf, type Measurement } from './measurement.js';
 
 /** Several READs of 1 MiB under way: enough for a round trip of a millisecond at 10 Gbit/s. */
 const DEFAULT_KB = 4_096;
@@ -26,15 +25,11 @@ export function chooseReadAhead(
       ? [{ value: trial.readAheadKb, bytesPerSecond: speedOf(measurement) }]
       : [];
   });
-  const chosen = speeds.length > 1 ? chooseSmallest(speeds) : undefined;
-  if (chosen !== undefined) {
-    const figures = speeds.map(({ value, bytesPerSecond }) => `${value}: ${formatSpeed(bytesPerSecond)}`);
-    return {
-      value: chosen.value,
-      why: `mapped files and small reads follow it; the smallest that reaches the fastest (${figures.join(', ')})`,
-      speeds,
-    };
-  }
+  const measured = chooseMeasured(
+    speeds,
+    'mapped files and small reads follow it; the smallest that reaches the fastest',
+  );
+  if (measured !== undefined) return measured;
   const value = Math.max(DEFAULT_KB, needed(link));
   const standard = facts.readAheadKb === undefined ? '' : ` (now ${facts.readAheadKb})`;
   return {

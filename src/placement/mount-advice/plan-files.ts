@@ -23,7 +23,7 @@ export interface FileChange {
   readonly after: string;
 }
 
-export const FSTAB = '/etc/fstab';
+const FSTAB = '/etc/fstab';
 
 /**
  * The files that make an advice last, in the order in which they are to be written: what others refer to comes first. Files that are

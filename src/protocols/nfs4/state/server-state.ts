@@ -53,7 +53,7 @@ export interface Nfs4Options {
  */
 const IDENTITY: ServerIdentity = { owner: 'calyx', scope: 'calyx' };
 
-export const DEFAULT_LIMITS: Nfs4Limits = {
+const DEFAULT_LIMITS: Nfs4Limits = {
   clients: 4096,
   unconfirmedClients: 1024,
   sessions: 8192,
