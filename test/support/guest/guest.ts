@@ -8,6 +8,8 @@ import type { GuestNetwork } from './network.js';
 /** A guest is up in 2 s on a quiet machine. Both are shorter than the time that tests have, so that what happened is told. */
 const BOOT_TIMEOUT_MS = 45_000;
 const JOB_TIMEOUT_MS = 45_000;
+/** What holds a script of an unresponsive guest up is told without its last words. */
+const JOB_KILL_TIMEOUT_MS = 5000;
 /** More of the console than a kernel's dying words. */
 const CONSOLE_TAIL = 4000;
 
@@ -96,7 +98,7 @@ export class Guest {
       const code = await ended;
       return { code, ...(await this.#output(id)) };
     } catch (error) {
-      this.#tell(`kill ${id}`);
+      await this.#killJob(id);
       const { stdout, stderr } = await this.#output(id);
       const said = `${stdout.slice(-CONSOLE_TAIL)}\n${stderr.slice(-CONSOLE_TAIL)}`;
       throw new Error(`${(error as Error).message}\nthe script: ${script}\nit said: ${said}`, {
@@ -139,6 +141,14 @@ export class Guest {
       clearTimeout(timer);
       this.#expected.delete(what);
     }
+  }
+
+  /** Ends a script, and waits until what it said has come to the host, which is when its end is told. */
+  async #killJob(id: string): Promise<void> {
+    if (this.#ended) return;
+    const told = this.#expect(id, JOB_KILL_TIMEOUT_MS);
+    this.#tell(`kill ${id}`);
+    await told.catch(() => undefined);
   }
 
   #onConsole(text: string): void {
