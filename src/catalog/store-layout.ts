@@ -23,6 +23,11 @@ export class StoreLayout {
     return join(this.own, 'owners');
   }
 
+  /** The identity of the cluster and its tokens; for the owner's eyes alone. */
+  get cluster(): string {
+    return join(this.own, 'cluster');
+  }
+
   /** Manifests by digest, for all models. */
   manifest(digest: Digest): string {
     return join(this.own, 'manifests', `${digest}.json`);

@@ -17,7 +17,9 @@ export const ERROR_STATUS: Readonly<Record<ErrorCode, number>> = {
   'disk-full': 507,
   // Not a conflict of the request with what is there: the same request may pass later.
   busy: 503,
+  unauthenticated: 401,
   refused: 403,
+  limited: 429,
   unavailable: 503,
   timeout: 504,
   // nginx's number for a client that went away; RFC 9110 has none.

@@ -5,6 +5,8 @@
  * - `not-found`: the only code that a caller may pass over silently
  * - `invalid-model`: the files of a model contradict their format
  * - `corrupt`: bytes that do not match their digest
+ * - `unauthenticated`: it is not known who asks; `refused`: whoever asks may not have it
+ * - `limited`: too much was asked in too short a time
  * - `unavailable`: a peer or a source cannot answer now; another one might
  */
 export type ErrorCode =
@@ -19,7 +21,9 @@ export type ErrorCode =
   | 'over-budget'
   | 'disk-full'
   | 'busy'
+  | 'unauthenticated'
   | 'refused'
+  | 'limited'
   | 'unavailable'
   | 'timeout'
   | 'aborted'

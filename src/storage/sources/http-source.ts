@@ -221,7 +221,9 @@ export class HttpSource implements ByteSource {
 /** The error that an HTTP status (RFC 9110, section 15) stands for. */
 export function codeOfStatus(status: number): ErrorCode {
   if (status === 404 || status === 410) return 'not-found';
-  if (status === 401 || status === 403 || status === 421) return 'refused';
+  if (status === 401) return 'unauthenticated';
+  if (status === 403 || status === 421) return 'refused';
+  if (status === 429) return 'limited';
   if (status === 408 || status === 504) return 'timeout';
   if (status === 416) return 'corrupt';
   return 'unavailable';

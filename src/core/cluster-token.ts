@@ -1,0 +1,74 @@
+import { CalyxError } from './errors.js';
+
+/**
+ * A token as its holder has it: `calyx1.ID.SECRET.FINGERPRINT`. All of it goes with each request, also as the password of a Hub client
+ * (`HF_TOKEN`); the fingerprint tells whose token it is before anything is sent.
+ */
+export interface ClusterToken {
+  /** 12 hex digits; not a secret. */
+  readonly id: string;
+  /** 32 random bytes, base64url. */
+  readonly secret: string;
+  /** SHA-256 of the certificate of the cluster (DER), base64url. */
+  readonly fingerprint: string;
+}
+
+/** A token with the addresses of the stores, as it is pasted. */
+export interface JoinString {
+  /** `HOST:PORT` each, at least one. */
+  readonly addresses: readonly string[];
+  readonly token: ClusterToken;
+}
+
+const TOKEN = /^calyx1\.([0-9a-f]{12})\.([A-Za-z0-9_-]{43})\.([A-Za-z0-9_-]{43})$/;
+const JOIN = /^calyx:\/\/([^/#\s]+)\/?#(\S+)$/;
+const ADDRESS = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/;
+const MAX_ADDRESSES = 64;
+
+/** The text of a token. */
+export function formatToken({ id, secret, fingerprint }: ClusterToken): string {
+  return `calyx1.${id}.${secret}.${fingerprint}`;
+}
+
+/** Reads a token; undefined if it is none. */
+export function parseToken(text: string): ClusterToken | undefined {
+  const [, id, secret, fingerprint] = TOKEN.exec(text) ?? [];
+  if (id === undefined || secret === undefined || fingerprint === undefined) return undefined;
+  return { id, secret, fingerprint };
+}
+
+/** True if a text was meant to be a join string. */
+export function isJoinString(text: string): boolean {
+  return text.startsWith('calyx:');
+}
+
+/** `calyx://HOST:PORT[,HOST:PORT...]/#TOKEN`. */
+export function formatJoinString({ addresses, token }: JoinString): string {
+  return `calyx://${addresses.join(',')}/#${formatToken(token)}`;
+}
+
+/** Reads a join string. Throws CalyxError `usage`, which does not repeat the text: it holds a secret. */
+export function parseJoinString(text: string): JoinString {
+  const [, list = '', secret = ''] = JOIN.exec(text.trim()) ?? [];
+  const addresses = list.split(',');
+  const token = parseToken(secret);
+  const wrong = addresses.find((address) => !isAddress(address));
+  if (token !== undefined && wrong === undefined && addresses.length <= MAX_ADDRESSES)
+    return { addresses, token };
+  const problem =
+    list === ''
+      ? 'it does not have the form calyx://HOST:PORT/#TOKEN'
+      : wrong !== undefined
+        ? `'${wrong.slice(0, 100)}' is not HOST:PORT`
+        : token === undefined
+          ? 'the token after # is not whole'
+          : `it has more than ${MAX_ADDRESSES} addresses`;
+  throw new CalyxError('usage', `this is not a join string: ${problem}`, {
+    hint: "paste the whole line that 'calyx token create' printed, in quotes",
+  });
+}
+
+function isAddress(text: string): boolean {
+  const [, port] = ADDRESS.exec(text) ?? [];
+  return port !== undefined && Number(port) >= 1 && Number(port) <= 65_535;
+}
