@@ -22,11 +22,15 @@ export interface Ref {
   readonly generation: number;
   /** Digest of the revision's manifest. */
   readonly manifest: Digest;
+  /** What the cluster's key says of all this (see refStatementBytes), base64url; a ref of a store without an identity has none. */
+  readonly signature?: string | undefined;
 }
 
 /** What a name led to. */
 export interface ResolvedRevision extends Revision {
   readonly manifestDigest: Digest;
+  /** The ref that led to it, as it was at that moment; none if it was named by its id. */
+  readonly ref?: Ref;
 }
 
 /** The port through which everything asks which models and revisions exist. */
@@ -45,6 +49,8 @@ export const refSchema = z.strictObject({
   revision: z.string().refine(isRevisionId),
   generation: z.number().int().positive(),
   manifest: z.string().refine(isDigest),
+  // Of any form: a wrong one is replaced when the store starts, and does not make the ref unreadable.
+  signature: z.string().optional(),
 });
 
 export const revisionSchema = z.strictObject({ manifest: z.string().refine(isDigest) });
@@ -117,7 +123,7 @@ export class DiskCatalog implements CatalogReader {
       });
     }
     const ref = refs?.get(revision);
-    if (ref !== undefined) return this.#load(model, ref.revision, ref.manifest);
+    if (ref !== undefined) return { ...(await this.#load(model, ref.revision, ref.manifest)), ref };
     const record = isRevisionId(revision)
       ? await readRecord(this.#layout.revision(model, revision), revisionSchema)
       : undefined;

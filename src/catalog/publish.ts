@@ -12,6 +12,7 @@ import { STAGED } from './ingest/importer.js';
 import { decodeManifest, manifestIds } from './manifest-codec.js';
 import type { Manifest } from './manifest.js';
 import { dropRevisions, retiredSchema } from './remove.js';
+import { signed, type SignRef } from './sign-refs.js';
 import type { StoreLayout } from './store-layout.js';
 
 /** What publishing changed. */
@@ -27,12 +28,14 @@ export interface Published {
  * of the data directory may call it.
  *
  * @param onMoved told of each blob that took its place, maybe that of a damaged one, also if a later step fails
+ * @param sign signs what the ref says, if it moves; without it the ref has no signature until the store starts (see signRefs)
  * @throws CalyxError `not-found` if nothing is staged, `corrupt` if what is staged is not whole
  */
 export async function publishStaged(
   layout: StoreLayout,
   model: ModelName,
   onMoved: (blob: Digest) => void | Promise<void> = () => undefined,
+  sign?: SignRef,
 ): Promise<Published> {
   const staging = layout.staging(model);
   const bytes = await readFile(join(staging, STAGED.manifest)).catch((error: unknown) => {
@@ -51,7 +54,7 @@ export async function publishStaged(
     await makeSnapshot(layout, model, revision, manifest);
     await writeFileAtomically(layout.manifest(digest), bytes);
     await writeFileAtomically(layout.revision(model, revision), record({ manifest: digest }));
-    const published = await moveRef(layout, model, DEFAULT_REF, { revision, manifest: digest });
+    const published = await moveRef(layout, model, DEFAULT_REF, { revision, manifest: digest }, sign);
     await rm(staging, { recursive: true, force: true });
     return published;
   } catch (error) {
@@ -64,21 +67,21 @@ async function moveRef(
   layout: StoreLayout,
   model: ModelName,
   name: string,
-  to: Omit<Ref, 'generation'>,
+  to: Pick<Ref, 'revision' | 'manifest'>,
+  sign: SignRef | undefined,
 ): Promise<Published> {
   const path = layout.ref(model, name);
   const before = await readRecord(path, refSchema);
-  const moved = before?.revision !== to.revision;
-  const generation =
-    before?.generation ?? (await readRecord(layout.retired(model), retiredSchema))?.generation;
-  const ref = {
-    revision: to.revision,
-    generation: (generation ?? 0) + (moved ? 1 : 0),
-    manifest: to.manifest,
-  };
-  if (moved) await writeFileAtomically(path, record(ref));
+  if (before?.revision === to.revision) {
+    await repairHubRef(layout, model, name, before);
+    return { ref: before, moved: false };
+  }
+  const last = before ?? (await readRecord(layout.retired(model), retiredSchema));
+  const unsigned = { revision: to.revision, generation: (last?.generation ?? 0) + 1, manifest: to.manifest };
+  const ref = sign === undefined ? unsigned : await signed(model, name, unsigned, sign);
+  await writeFileAtomically(path, record(ref));
   await repairHubRef(layout, model, name, ref);
-  return { ref, moved };
+  return { ref, moved: true };
 }
 
 /** The ref in the Hugging Face cache layout follows ours; a kill between the two leaves it behind. */

@@ -7,6 +7,7 @@ import { publishStaged, type Published } from '../../catalog/publish.js';
 import { checkRemovable, removeModel, type Removed } from '../../catalog/remove.js';
 import type { RevisionUser } from '../../catalog/revision-usage.js';
 import { formatSeconds } from '../../core/units.js';
+import type { SignRef } from '../../catalog/sign-refs.js';
 import type { StoreLayout } from '../../catalog/store-layout.js';
 import { acquireOwnership, askOwner, type OwnerRequest } from '../../storage/files/ownership.js';
 import { isCalyxError } from '../../core/errors.js';
@@ -42,6 +43,8 @@ export interface ManagerHooks {
   onChanged(): void;
   /** Who uses a model now. */
   usersOf(model: ModelName): readonly RevisionUser[];
+  /** Signs what a ref says; without it, refs that move have no signature. */
+  readonly sign?: SignRef;
 }
 
 const NO_HOOKS: ManagerHooks = {
@@ -64,7 +67,8 @@ export function ownManager(
     return turn;
   };
   return {
-    publish: (model) => inTurn(() => publishStaged(layout, model, (blob) => hooks.onReplaced(blob))),
+    publish: (model) =>
+      inTurn(() => publishStaged(layout, model, (blob) => hooks.onReplaced(blob), hooks.sign)),
     remove: (model, force) =>
       inTurn(async () => {
         if (!force) checkUnused(model, hooks.usersOf(model));

@@ -7,7 +7,8 @@ import type { CatalogReader } from '../../catalog/catalog-reader.js';
  * Routes that tell which models exist:
  *
  * - `/v1/models`: all of them, with their refs; one whose refs cannot be read is left out
- * - `/v1/models/ORG/NAME/revisions/REVISION`: what a ref or revision id names, with the digest of its manifest
+ * - `/v1/models/ORG/NAME/revisions/REVISION`: what a ref or revision id names, with the digest of its manifest; of a ref also what the
+ *   cluster has signed, all from one moment
  */
 export function catalogRoutes(server: FastifyInstance, catalog: CatalogReader): void {
   server.get('/v1/models', async () => {
@@ -31,12 +32,13 @@ export function catalogRoutes(server: FastifyInstance, catalog: CatalogReader): 
       const { org, name, revision } = request.params;
       const model = parseModelName(`${org}/${name}`);
       const found = await catalog.resolve({ model, revision: parseRevision(revision) });
-      const ref = (await catalog.refs(model)).get(revision);
+      const { ref } = found;
       return {
         model: formatModelName(model),
         revision: found.revision,
         manifest: found.manifestDigest,
         generation: ref?.generation ?? 0,
+        ...(ref !== undefined && { ref: revision, signature: ref.signature }),
       };
     },
   );

@@ -1,0 +1,54 @@
+import { formatModelName, type ModelName } from '../core/names.js';
+import type { RefStatement } from '../core/ref-statement.js';
+import { verifyRef } from '../core/verify-ref.js';
+import { writeFileAtomically } from '../storage/files/durable.js';
+import type { CatalogReader, Ref } from './catalog-reader.js';
+import type { StoreLayout } from './store-layout.js';
+
+/** Signs what a ref says with the key of the cluster; base64url. */
+export type SignRef = (statement: RefStatement) => string | Promise<string>;
+
+/** Whose signature a ref should have: what this needs of the identity of a cluster. */
+export interface RefSigner {
+  /** The certificate of the cluster, PEM. */
+  readonly ca: string;
+  signRef(statement: RefStatement): string;
+}
+
+/**
+ * Signs all refs that have no signature, or not one of this cluster: those that were published while no store ran, or before the
+ * store had this identity. They say the same as before. Only the owner of the data directory may call it, before it serves them.
+ *
+ * @param onDamaged told of each model whose refs cannot be read or written; the others are signed nevertheless
+ * @returns how many were signed
+ */
+export async function signRefs(
+  layout: StoreLayout,
+  catalog: CatalogReader,
+  signer: RefSigner,
+  onDamaged: (model: ModelName, error: unknown) => void = () => undefined,
+): Promise<number> {
+  let count = 0;
+  for (const model of await catalog.models()) {
+    try {
+      for (const [name, ref] of await catalog.refs(model)) {
+        if (verifyRef(statementOf(model, name, ref), ref.signature ?? '', signer.ca)) continue;
+        const record = await signed(model, name, ref, (statement) => signer.signRef(statement));
+        await writeFileAtomically(layout.ref(model, name), `${JSON.stringify(record)}\n`);
+        count += 1;
+      }
+    } catch (error) {
+      onDamaged(model, error);
+    }
+  }
+  return count;
+}
+
+/** A ref with its signature. */
+export async function signed(model: ModelName, name: string, ref: Ref, sign: SignRef): Promise<Ref> {
+  return { ...ref, signature: await sign(statementOf(model, name, ref)) };
+}
+
+function statementOf(model: ModelName, ref: string, { revision, manifest, generation }: Ref): RefStatement {
+  return { model: formatModelName(model), ref, revision, manifest, generation };
+}
