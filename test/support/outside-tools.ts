@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { start } from './cli.js';
 
 /** Why a tool that is not ours cannot be used here, or undefined if it can. In continuous integration it must be there. */
-function missing(tool: string, ...args: string[]): string | undefined {
+export function missing(tool: string, ...args: string[]): string | undefined {
   const { status } = spawnSync(tool, args, { stdio: 'ignore' });
   if (status === 0) return undefined;
   if (process.env['CI'] !== undefined) throw new Error(`${tool} ${args.join(' ')} does not work here`);
