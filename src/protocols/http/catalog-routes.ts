@@ -7,8 +7,7 @@ import type { CatalogReader } from '../../catalog/catalog-reader.js';
  * Routes that tell which models exist:
  *
  * - `/v1/models`: all of them, with their refs; one whose refs cannot be read is left out
- * - `/v1/models/ORG/NAME/revisions/REVISION`: what a ref or revision id names, with the digest of its manifest; of a ref also what the
- *   cluster has signed, all from one moment
+ * - `/v1/models/ORG/NAME/revisions/REVISION`: what a ref or revision id names, with the digest of its manifest
  */
 export function catalogRoutes(server: FastifyInstance, catalog: CatalogReader): void {
   server.get('/v1/models', async () => {
@@ -32,6 +31,7 @@ export function catalogRoutes(server: FastifyInstance, catalog: CatalogReader): 
       const { org, name, revision } = request.params;
       const model = parseModelName(`${org}/${name}`);
       const found = await catalog.resolve({ model, revision: parseRevision(revision) });
+      // Of the same moment as the rest: a ref that moves in between would look forged.
       const { ref } = found;
       return {
         model: formatModelName(model),
