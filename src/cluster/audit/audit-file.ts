@@ -23,7 +23,7 @@ const NEWLINE = 0x0a;
 
 /**
  * Lines in a file (0600) that rotates by size. A line is handed over at once and written soon. While the disk cannot take it, a bounded
- * number of lines waits, and it is tried again every 10 seconds; the trouble is reported once, and once when it is over.
+ * number of lines waits, and it is tried again with the first line that comes 10 seconds later; the trouble is reported once, and once when it is over.
  */
 export class AuditFile {
   readonly #file: string;
@@ -82,10 +82,12 @@ export class AuditFile {
   }
 
   #start(): void {
-    this.#writing ??= this.#writeAll().finally(() => (this.#writing = undefined));
+    this.#writing ??= this.#writeAll();
   }
 
   async #writeAll(): Promise<void> {
+    // So that it never ends before it is known to have begun.
+    await Promise.resolve();
     try {
       while (this.#waiting.length > 0) {
         const count = this.#batch();
@@ -106,6 +108,9 @@ export class AuditFile {
         { file: this.#file, reason: errorMessage(error) },
         'the audit log cannot be written: lines wait for a while, then they are lost; check the disk and its permissions',
       );
+    } finally {
+      // At once, so that a line which comes now begins anew.
+      this.#writing = undefined;
     }
   }
 
