@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { basename, dirname, sep } from 'node:path';
 import type { Logger } from 'pino';
@@ -123,7 +124,8 @@ export class AuditFile {
 
   async #write(text: string): Promise<void> {
     // The stream would go on writing to a file that was removed or moved away, where nobody sees it.
-    if (this.#inode !== undefined && (await inodeOf(this.#file)) !== this.#inode) await this.#end();
+    const there = await statOf(this.#file);
+    if (this.#inode !== undefined && there?.ino !== this.#inode) await this.#end();
     let before = '';
     if (this.#stream === undefined) {
       // The stream would make the directory, which others may then read.
@@ -141,7 +143,11 @@ export class AuditFile {
         else resolve();
       });
     });
-    this.#inode ??= await inodeOf(this.#file);
+    const after = await statOf(this.#file);
+    this.#inode = after?.ino;
+    // The stream does not look at how much of it was written, which a full disk shows first.
+    const grown = there !== undefined && there.ino === after?.ino ? after.size - there.size : Infinity;
+    if (grown < Buffer.byteLength(before + text)) throw new Error('the disk took only a part of a line');
   }
 
   #open(): RotatingFileStream {
@@ -171,10 +177,10 @@ export class AuditFile {
   }
 }
 
-/** Which file has a name; undefined if none has it. */
-async function inodeOf(path: string): Promise<number | undefined> {
+/** What a file is at the moment; undefined if it is not there. */
+async function statOf(path: string): Promise<Stats | undefined> {
   try {
-    return (await stat(path)).ino;
+    return await stat(path);
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined;
     throw error;
@@ -183,8 +189,9 @@ async function inodeOf(path: string): Promise<number | undefined> {
 
 /** Makes a file that is there private; returns the line break that its last line lacks if a full disk or a crash has cut it off. */
 async function prepare(path: string): Promise<string> {
-  if ((await inodeOf(path)) === undefined) return '';
-  if (!(await stat(path)).isFile()) throw new Error(`${path} is not a file`);
+  const there = await statOf(path);
+  if (there === undefined) return '';
+  if (!there.isFile()) throw new Error(`${path} is not a file`);
   const file = await open(path, 'r');
   try {
     await file.chmod(0o600);
