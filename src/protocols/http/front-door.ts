@@ -122,9 +122,10 @@ export class FrontDoor {
     }, HANDSHAKE_MS);
     socket.once('close', () => clearTimeout(late));
     socket.once('end', () => socket.destroy());
-    socket.once('readable', () => {
+    const begin = (): void => {
       const first = socket.read(1) as Buffer | null;
       if (first === null) return;
+      socket.off('readable', begin);
       if (first[0] !== TLS_HANDSHAKE_RECORD) {
         tellNotTls(socket);
         return;
@@ -132,7 +133,8 @@ export class FrontDoor {
       socket.unshift(first);
       stranger.stage = 'handshake';
       pass(socket);
-    });
+    };
+    socket.on('readable', begin);
   }
 }
 
