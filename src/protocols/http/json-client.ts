@@ -1,9 +1,12 @@
 import { Pool, errors } from 'undici';
+import type { ClusterCredential } from '../../core/access.js';
 import { CalyxError, errorMessage, isCalyxError } from '../../core/errors.js';
 import { fromWireError } from './errors.js';
 
 /** Options of {@link JsonClient}. */
 export interface JsonClientOptions {
+  /** How the server is known, and what it is told about who asks. */
+  readonly credential?: ClusterCredential | undefined;
   /** Longest wait for an answer, or for its next byte. @default 15000 */
   readonly timeoutMs?: number;
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { StoreAccess } from '../../core/access.js';
 import { isDigest, sha256 } from '../../core/digest.js';
 import { CalyxError, errorMessage, isCalyxError } from '../../core/errors.js';
 import { formatModelName, isRevisionId, type ModelName, type ModelSpec } from '../../core/names.js';
@@ -45,9 +46,8 @@ export type IdentifiedRevision = Omit<ResolvedRevision, 'manifest'>;
 export class StoreClient {
   readonly clients: readonly JsonClient[];
 
-  /** @param urls at least one */
-  constructor(urls: readonly URL[], options: JsonClientOptions = {}) {
-    this.clients = urls.map((url) => new JsonClient(url, options));
+  constructor({ urls, credential }: StoreAccess, options: Omit<JsonClientOptions, 'credential'> = {}) {
+    this.clients = urls.map((url) => new JsonClient(url, { ...options, credential }));
   }
 
   /**

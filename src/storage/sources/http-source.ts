@@ -1,4 +1,5 @@
 import type { Pool } from 'undici';
+import type { ClusterCredential } from '../../core/access.js';
 import { checkRange } from '../../core/byte-range.js';
 import type { Digest } from '../../core/digest.js';
 import { CalyxError, errorMessage, isCalyxError, systemCode, type ErrorCode } from '../../core/errors.js';
@@ -9,6 +10,8 @@ import { StalledError } from '../http/range-connection.js';
 
 /** Options of {@link HttpSource}. */
 export interface HttpSourceOptions {
+  /** How the server is known, and what it is told about who asks. */
+  readonly credential?: ClusterCredential | undefined;
   /** Longest wait for the next byte of an answer. @default 15000 */
   readonly stallMs?: number;
   /** A source that is slower than this on average is left for another one. @default 65536 (64 KiB) */
