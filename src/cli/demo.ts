@@ -42,7 +42,7 @@ export function demoCommand(program: Command): void {
           if (cluster.storeUrl === undefined) throw new Error('the store has no address');
           const runner = await ModelRunner.open(
             { model: DEMO_MODEL, revision: DEFAULT_REF },
-            [cluster.storeUrl],
+            { urls: [cluster.storeUrl], credential: undefined },
             signal,
           );
           try {

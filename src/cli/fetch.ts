@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { fetchModel, type FetchedModel } from '../app/fetch/fetch-model.js';
 import { isLocalModel, planLocal, type LocalPlan } from '../app/fetch/plan-local.js';
+import { storeAccess } from '../app/join/store-access.js';
 import { partsOfRange } from '../catalog/slice-spec.js';
 import { parseBlockRange } from '../core/block-range.js';
 import { CalyxError } from '../core/errors.js';
@@ -9,7 +10,6 @@ import { formatSeconds, formatSize, parseSize, plural } from '../core/units.js';
 import type { PartId } from '../weights/parts.js';
 import { print, printJson, progressBar } from './terminal.js';
 import { runCommand, type CommonOptions } from './run-command.js';
-import { storeUrls } from './settings.js';
 
 interface FetchCommandOptions extends CommonOptions {
   readonly blocks?: string;
@@ -39,7 +39,7 @@ export function fetchCommand(program: Command): void {
     .option('--drop-head', 'remove the head from the directory')
     .option(
       '--store <urls>',
-      'addresses of stores, separated by commas (default: CALYX_STORE, or this machine)',
+      'addresses of stores, separated by commas (default: CALYX_STORE, the cluster that was joined, or this machine)',
     )
     .option('--into <directory>', "the slice's directory; needed unless a model directory is only planned")
     .option('--budget <size>', 'the most that the directory may take: 500MB, 64GiB, ...')
@@ -60,7 +60,7 @@ export function fetchCommand(program: Command): void {
         const bar = progressBar('fetching');
         const fetched = await fetchModel({
           spec: parseModelSpec(model),
-          stores: storeUrls(options.store),
+          stores: await storeAccess(options.store),
           into,
           add: (count) => selectParts(options.blocks, options.embed, options.head, count),
           drop: (count) => selectParts(options.drop, options.dropEmbed, options.dropHead, count),

@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import { storeAccess } from '../app/join/store-access.js';
+import { parseStoreUrls } from '../app/join/store-urls.js';
 import { runNode, type BlocksOfSlice, type BlocksToFetch } from '../app/node/run-node.js';
 import { formatBlockRange, parseBlockRange } from '../core/block-range.js';
 import { CalyxError } from '../core/errors.js';
@@ -8,7 +10,7 @@ import { parseListenAddress } from '../protocols/http/create-server.js';
 import { note, printJson, progressBar } from './terminal.js';
 import { aborted, runCommand, type CommonOptions } from './run-command.js';
 import { createLogger } from './logger.js';
-import { chosenDirectory, defaultNodeDirectory, storeUrls } from './settings.js';
+import { chosenDirectory, defaultNodeDirectory } from './settings.js';
 
 interface NodeCommandOptions extends CommonOptions {
   readonly store?: string;
@@ -42,7 +44,7 @@ export function nodeCommand(program: Command): void {
     )
     .option(
       '--store <urls>',
-      'addresses of stores, separated by commas (default: CALYX_STORE, or this machine)',
+      'addresses of stores, separated by commas (default: CALYX_STORE, the cluster that was joined, or this machine)',
     )
     .option(
       '--data <directory>',
@@ -79,7 +81,7 @@ export function nodeCommand(program: Command): void {
             if (options.json === true) printJson({ event, ...details });
           };
           const node = await runNode({
-            stores: storeUrls(options.store),
+            stores: await storeAccess(options.store),
             source: blockSource(options, ({ fetched, bytesOnDisk }) => {
               bar.stop();
               const { bytesNeeded, bytesFetched, chunks, retries, seconds } = fetched;
@@ -90,7 +92,7 @@ export function nodeCommand(program: Command): void {
             listen: parseListenAddress(options.listen),
             insecure: options.insecure === true,
             hostNames: options.hostName,
-            advertise: options.advertise === undefined ? undefined : storeUrls(options.advertise)[0],
+            advertise: options.advertise === undefined ? undefined : parseStoreUrls(options.advertise)[0],
             name: options.name,
             threads: parseThreads(options.threads),
             logger: createLogger('node', options.verbose === true),

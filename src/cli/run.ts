@@ -1,12 +1,12 @@
 import { randomInt } from 'node:crypto';
 import type { Command } from 'commander';
+import { storeAccess } from '../app/join/store-access.js';
 import { ModelRunner, type Prompt, type RunResult } from '../app/run/model-runner.js';
 import { formatBlockRange } from '../core/block-range.js';
 import { CalyxError } from '../core/errors.js';
 import { formatModelName, parseModelSpec } from '../core/names.js';
 import { note, printJson, writeGenerated } from './terminal.js';
 import { runCommand, type CommonOptions } from './run-command.js';
-import { storeUrls } from './settings.js';
 
 interface RunCommandOptions extends CommonOptions {
   readonly store?: string;
@@ -27,7 +27,7 @@ export function runModelCommand(program: Command): void {
     .argument('[prompt]', 'what to answer; wrapped in the chat template of the model unless --raw')
     .option(
       '--store <urls>',
-      'addresses of stores, separated by commas (default: CALYX_STORE, or this machine)',
+      'addresses of stores, separated by commas (default: CALYX_STORE, the cluster that was joined, or this machine)',
     )
     .option('--max-tokens <n>', 'the most tokens to generate', '256')
     .option('--temperature <t>', '0 takes the most likely token each time; higher is more varied', '0')
@@ -47,7 +47,11 @@ export function runModelCommand(program: Command): void {
           topP: parseNumber('--top-p', options.topP),
           seed,
         };
-        const runner = await ModelRunner.open(parseModelSpec(model), storeUrls(options.store), signal);
+        const runner = await ModelRunner.open(
+          parseModelSpec(model),
+          await storeAccess(options.store),
+          signal,
+        );
         try {
           const stream = options.json !== true;
           const result = await runner.run(asked, {

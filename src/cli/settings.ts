@@ -25,21 +25,6 @@ export function defaultNodeDirectory(): string {
   return join(xdg !== undefined && xdg !== '' ? xdg : join(homedir(), '.cache'), 'calyx', 'node');
 }
 
-/** The addresses in `--store` or `CALYX_STORE`; throws CalyxError `usage`. */
-export function storeUrls(option: string | undefined): URL[] {
-  const text = option ?? process.env['CALYX_STORE'] ?? DEFAULT_STORE;
-  return text.split(',').map((item) => {
-    const url = URL.canParse(item.trim()) ? new URL(item.trim()) : undefined;
-    if (url !== undefined && (url.protocol === 'http:' || url.protocol === 'https:') && url.username === '')
-      return url;
-    throw new CalyxError('usage', `'${item.replace(/\/\/[^/]*@/, '//...@')}' is not the address of a store`, {
-      hint: 'write http://HOST:PORT, several separated by commas',
-    });
-  });
-}
-
-/** Where a store on this machine listens by default. */
-export const DEFAULT_LISTEN = '127.0.0.1:7070';
+export { DEFAULT_STORE_ADDRESS as DEFAULT_LISTEN } from '../app/join/store-urls.js';
 /** Where a store on this machine serves NFS by default. */
 export const DEFAULT_NFS = '127.0.0.1:2049';
-const DEFAULT_STORE = `http://${DEFAULT_LISTEN}`;

@@ -46,7 +46,11 @@ function copyOf(slice: string): string {
 function open(directory: string): Promise<OpenedSlice> {
   const logger = pino({ level: 'silent' });
   const signal = AbortSignal.timeout(30_000);
-  return openSlice(directory, { stores: [new URL(store.url)], logger, signal });
+  return openSlice(directory, {
+    stores: { urls: [new URL(store.url)], credential: undefined },
+    logger,
+    signal,
+  });
 }
 
 /** Starts `calyx node --slice` and waits until it serves. */
@@ -216,7 +220,12 @@ describe('opening a slice', () => {
       };
       const logger = pino({ level: 'warn' }, { write });
       const signal = AbortSignal.timeout(30_000);
-      opened = openSlice(slice, { stores: [new URL(store.url)], logger, signal, silenceMs: 50 });
+      opened = openSlice(slice, {
+        stores: { urls: [new URL(store.url)], credential: undefined },
+        logger,
+        signal,
+        silenceMs: 50,
+      });
     });
     await told;
     expect(warned[0]).toContain(`nothing was read of ${slice} for 0.05 s`);

@@ -95,7 +95,7 @@ describe('a store that says nothing', () => {
     const silent = await silentServer();
     const digest = '0'.repeat(64);
     const transfer = { blob: digest, chunks: [{ offset: 0, length: 10, digest, targets: [] }] };
-    const config = { urls: [silent.url], deadlineMs: 500, stallMs: 1000 };
+    const config = { urls: [silent.url], credential: undefined, deadlineMs: 500, stallMs: 1000 };
     const { source: stack, counters } = createSourceStack(config, [transfer], 1);
     await expect((async () => stack.read(digest, 0, 10))()).rejects.toMatchObject({
       code: 'timeout',

@@ -82,7 +82,7 @@ describe.skipIf(noPython)('kill -9 of fetch', () => {
       const plan = async (): Promise<number> => {
         const { bytesFetched } = await fetchModel({
           spec: { model: { org: 'org', name: 'random' }, revision: 'main' },
-          stores: [new URL(store.url)],
+          stores: { urls: [new URL(store.url)], credential: undefined },
           into,
           add: () => ['embed', ...all.blocks, 'head'],
           dryRun: true,

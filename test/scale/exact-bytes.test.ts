@@ -88,7 +88,7 @@ function fetchParts(
 ): Promise<FetchedModel> {
   return fetchModel({
     spec: parseModelSpec(`test/${name}`),
-    stores: [new URL(store?.url ?? '')],
+    stores: { urls: [new URL(store?.url ?? '')], credential: undefined },
     into,
     add,
     signal: new AbortController().signal,

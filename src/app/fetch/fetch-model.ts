@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import type { StoreAccess } from '../../core/access.js';
 import { formatModelName, type ModelSpec } from '../../core/names.js';
 import { fetchSlice, type FetchResult } from '../../catalog/fetch/fetch-slice.js';
 import type { PartId } from '../../weights/parts.js';
@@ -9,7 +10,7 @@ import { Transfers } from './transfer-runners.js';
 
 /** Options of {@link fetchRevision}. */
 export interface FetchRevisionOptions {
-  readonly stores: readonly URL[];
+  readonly stores: StoreAccess;
   readonly into: string;
   /** What to bring in; given the number of blocks of the model. */
   readonly add: (blockCount: number) => readonly PartId[];
@@ -71,7 +72,12 @@ export async function fetchRevision(
     ...(onTotal === undefined ? {} : { onTotal }),
     ...(onBytes === undefined ? {} : { onBytes }),
     signal,
-    createRunner: () => new Transfers(into, { urls: stores.map((url) => url.href), ...SOURCE_DEFAULTS }),
+    createRunner: () =>
+      new Transfers(into, {
+        urls: stores.urls.map((url) => url.href),
+        credential: stores.credential,
+        ...SOURCE_DEFAULTS,
+      }),
   });
   return {
     ...result,

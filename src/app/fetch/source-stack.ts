@@ -1,3 +1,4 @@
+import type { ClusterCredential } from '../../core/access.js';
 import type { Digest } from '../../core/digest.js';
 import { TRANSFER_BYTES, transferBytes, type Transfer } from '../../catalog/fetch/transfer.js';
 import { BufferPool } from '../../storage/buffer-pool.js';
@@ -12,6 +13,8 @@ import { HttpSource } from '../../storage/sources/http-source.js';
 export interface SourceConfig {
   /** Addresses of stores, in the order in which they are asked. */
   readonly urls: readonly string[];
+  /** Undefined for stores that ask nobody. */
+  readonly credential: ClusterCredential | undefined;
   /** For how long a read that fails is tried again. */
   readonly deadlineMs: number;
   /** Longest wait for the next byte. */
@@ -43,9 +46,10 @@ export function createSourceStack(
   const onFailure = (): void => {
     retries += 1;
   };
+  const { credential, stallMs } = config;
   const meters = config.urls.map(
     (url) =>
-      new MeterLayer(new HttpSource(new URL(url), pool, { stallMs: config.stallMs, connections: parallel })),
+      new MeterLayer(new HttpSource(new URL(url), pool, { credential, stallMs, connections: parallel })),
   );
   const failover = new FailoverLayer(
     meters.map((meter) => new VerifyLayer(meter, chunks)),

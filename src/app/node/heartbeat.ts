@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { z } from 'zod';
+import type { StoreAccess } from '../../core/access.js';
 import { systemClock, type Clock } from '../../core/clock.js';
 import { errorMessage } from '../../core/errors.js';
 import type { NodeRecord } from '../../cluster/node-registry.js';
@@ -22,8 +23,13 @@ export class Heartbeat {
   readonly #stopped = new AbortController();
   #loops: Promise<void>[] = [];
 
-  constructor(stores: readonly URL[], record: NodeRecord, logger: Logger, clock: Clock = systemClock) {
-    this.#clients = stores.map((url) => new JsonClient(url));
+  constructor(
+    { urls, credential }: StoreAccess,
+    record: NodeRecord,
+    logger: Logger,
+    clock: Clock = systemClock,
+  ) {
+    this.#clients = urls.map((url) => new JsonClient(url, { credential }));
     this.#record = record;
     this.#logger = logger;
     this.#clock = clock;

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { formatModelName, type ModelSpec } from '../../core/names.js';
+import type { StoreAccess } from '../../core/access.js';
 import type { BlockRange } from '../../core/block-range.js';
 import { partsOfRange } from '../../catalog/slice-spec.js';
 import type { DecoderConfig } from '../../inference/decoder-config.js';
@@ -29,7 +30,7 @@ export interface NodeSlice {
 /** What every way of coming by a slice needs. */
 export interface SliceContext {
   /** Stores that know the model; those that do not answer yet are waited for. */
-  readonly stores: readonly URL[];
+  readonly stores: StoreAccess;
   readonly logger: Logger;
   readonly signal: AbortSignal;
   /** Called with the bytes that are to be read. */

@@ -1,3 +1,4 @@
+import type { StoreAccess } from '../../core/access.js';
 import { formatBlockRange, missingBlocks } from '../../core/block-range.js';
 import { CalyxError, errorMessage, isCalyxError } from '../../core/errors.js';
 import { formatModelName, type ModelSpec } from '../../core/names.js';
@@ -78,8 +79,8 @@ export class ModelRunner {
    * @throws CalyxError `not-found` if the stores have no such model, `unavailable` saying which blocks nobody serves and how to
    * serve them, `unsupported` if the embedded engine does not run it
    */
-  static async open(spec: ModelSpec, storeUrls: readonly URL[], signal: AbortSignal): Promise<ModelRunner> {
-    const stores = new StoreClient(storeUrls);
+  static async open(spec: ModelSpec, access: StoreAccess, signal: AbortSignal): Promise<ModelRunner> {
+    const stores = new StoreClient(access);
     const stages: StageClient[] = [];
     try {
       const revision = await stores.resolve(spec, signal);
@@ -93,7 +94,7 @@ export class ModelRunner {
       const target = {
         model,
         blockCount: config.blockCount,
-        store: storeUrls.map((url) => url.href.replace(/\/$/, '')).join(','),
+        store: access.urls.map((url) => url.href.replace(/\/$/, '')).join(','),
       };
       const offers = nodes.filter((node) => node.revision === revision.revision);
       const route = await connectRoute(offers, target, revision.revision, signal);

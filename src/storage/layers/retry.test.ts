@@ -34,6 +34,7 @@ describe('RetryLayer', () => {
     ['FastError', fastError, 'unavailable'],
     ['SlowError', slowError, 'unavailable'],
     ['SlowError', slowError, 'timeout'],
+    ['SlowError', slowError, 'limited'],
   ])('%s: what may pass is tried again after a pause (%s, %s)', async (_, answer, code) => {
     const error = failure(code, 'no');
     const { layer, clock, source, retries } = over([answer(error), answer(error), fast('x')]);
