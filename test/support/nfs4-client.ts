@@ -133,7 +133,7 @@ export class TestServer {
   }
 
   connect(address = '192.0.2.7'): RpcConnection {
-    return { peer: { address, port: 700 }, signal: this.#controller.signal };
+    return { peer: { address, port: 700, security: 'none' }, signal: this.#controller.signal };
   }
 
   /** Sends the arguments of COMPOUND. */

@@ -23,7 +23,10 @@ function exportsTo(allow: readonly string[], privilegedPorts: boolean) {
     privilegedPorts,
     logger: { warn } as unknown as Logger,
   });
-  return { warn, sees: (address: string, port: number) => exports.treeFor({ address, port }) };
+  return {
+    warn,
+    sees: (address: string, port: number) => exports.treeFor({ address, port, security: 'none' }),
+  };
 }
 
 test('addresses with the same rules share one tree, others have none', () => {
