@@ -81,6 +81,7 @@ class TcpRpcServer implements RpcServer {
       callBytes: new ArgumentBudget(limits.maxTotalArgumentBytes),
       longRecordBytes: new ArgumentBudget(limits.maxTotalArgumentBytes),
       onError: (what, peer, error) => options.onError?.(what, peer, error),
+      onEntry: (peer, allowed) => options.onEntry?.(peer, allowed),
       onReply: (connection, reply) => options.onReply?.(connection, reply),
       onClose: (connection) => this.#forget(connection),
       onStartTls: (connection, socket) => this.#startTls(connection, socket),

@@ -34,6 +34,8 @@ export interface Routes {
   readonly credentials: CredentialReader;
   /** Whether a probe for TLS is answered by beginning it. */
   readonly offersTls: boolean;
+  /** Told for each call of more than NULL whether it may ask. */
+  onEntry(allowed: boolean): void;
 }
 
 /** Reads a call after its xid and type, up to its arguments. Where it leads to no procedure: the reply that says so. */
@@ -49,8 +51,11 @@ export function routeCall(reader: XdrReader, xid: number, routes: Routes): Route
   if (header.flavor === Flavor.TLS && routes.offersTls) return routeProbe(xid, header, routes);
   const credential = routes.credentials.read(header);
   if (typeof credential === 'number') return authError(xid, credential);
-  if (header.procedure !== NULL_PROCEDURE && !mayAsk(header, routes))
-    return authError(xid, AuthStatus.TOOWEAK);
+  if (header.procedure !== NULL_PROCEDURE) {
+    const allowed = mayAsk(header, routes);
+    routes.onEntry(allowed);
+    if (!allowed) return authError(xid, AuthStatus.TOOWEAK);
+  }
   const procedure = find(xid, header, routes);
   return procedure instanceof MessageWriter ? procedure : { procedure, credential };
 }

@@ -26,6 +26,7 @@ export interface ServerContext {
   readonly longRecordBytes: ArgumentBudget;
   onError(what: string, peer: RpcPeer, error: unknown): void;
   onReply(connection: RpcConnection, reply: Uint8Array): void;
+  onEntry(peer: RpcPeer, allowed: boolean): void;
   /** The connection is closed. */
   onClose(connection: ServerConnection): void;
   /** The client was told to begin TLS. The connection is over, its socket is not, and nobody reads from it. */
@@ -78,12 +79,18 @@ export class ServerConnection implements CallHost {
     this.#context = context;
     this.share = context.replies.share();
     this.#sender = new ReplySender(socket, parts.transport);
+    const told = { true: false, false: false };
     this.#routes = {
       programs: context.programs,
       admitted,
       secured,
       credentials: new CredentialReader(),
       offersTls,
+      onEntry: (allowed) => {
+        if (told[`${allowed}`]) return;
+        told[`${allowed}`] = true;
+        context.onEntry(peer, allowed);
+      },
     };
     const { maxRecordBytes } = context.limits;
     this.#records = new RecordReader(

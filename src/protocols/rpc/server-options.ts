@@ -71,6 +71,8 @@ export interface RpcServerOptions extends Partial<RpcServerLimits> {
    * meant. @default false
    */
   readonly requireTls?: boolean;
+  /** Told of each client once when it first asks for more than NULL, and once when it is first turned away. @default nobody */
+  readonly onEntry?: (peer: RpcPeer, allowed: boolean) => void;
   /** Told of what went wrong: which procedure failed, why a client was dropped. `peer` is undefined if it is not about one. */
   readonly onError?: (what: string, peer: RpcPeer | undefined, error: unknown) => void;
   /** Gets whole replies to calls that were made over a client's connection (RFC 8881, section 2.10.3.1). @default they are ignored */
