@@ -3,15 +3,21 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Advised } from '../../src/app/advise/advise.js';
 import { parseAllowRule } from '../../src/app/store/nfs/nfs-access.js';
 import { serveNfs, type NfsConfig, type RunningNfs } from '../../src/app/store/nfs/serve-nfs.js';
 import { DiskCatalog } from '../../src/catalog/catalog-reader.js';
 import { RevisionUsage } from '../../src/catalog/revision-usage.js';
 import { StoreLayout } from '../../src/catalog/store-layout.js';
+import type { NfsReader } from '../../src/protocols/nfs-client/nfs-reader.js';
+import { Nfs41Reader } from '../../src/protocols/nfs-client/nfs41-reader.js';
+import { connectCaller } from '../../src/protocols/nfs-client/rpc-caller.js';
 import { BufferPool } from '../../src/storage/buffer-pool.js';
 import { DirectorySource } from '../../src/storage/sources/directory-source.js';
 import { FIXTURES, publish } from '../support/catalog.js';
+import { calyx, type Ended } from '../support/cli.js';
 import { suiteDirectory } from '../support/directories.js';
+import { expectError } from '../support/expect-error.js';
 import { readWithPython, type PythonNfsResult } from '../support/nfs-over-tls.js';
 import {
   clientExtensions,
@@ -48,13 +54,23 @@ beforeAll(async () => {
 });
 
 let running: RunningNfs | undefined;
-afterEach(() => running?.close());
+const sources: DirectorySource[] = [];
+afterEach(async () => {
+  await running?.close();
+  for (const source of sources.splice(0)) await source.close();
+});
 
 async function serve(
   config: Partial<Omit<NfsConfig, 'allow'>> & { readonly allow?: readonly string[] } = {},
 ): Promise<{ doorkeeper: ScriptedDoorkeeper; port: number; log: string[] }> {
   const log: string[] = [];
   const catalog = new DiskCatalog(layout);
+  const source = new DirectorySource(
+    layout.root,
+    (blob) => catalog.locate(blob),
+    new BufferPool({ budgetBytes: 64 << 20 }),
+  );
+  sources.push(source);
   const doorkeeper = new ScriptedDoorkeeper({ rose: 'acme/*', all: '*' });
   running = await serveNfs(
     {
@@ -67,11 +83,7 @@ async function serve(
     },
     {
       catalog,
-      source: new DirectorySource(
-        layout.root,
-        (blob) => catalog.locate(blob),
-        new BufferPool({ budgetBytes: 64 << 20 }),
-      ),
+      source,
       usage: new RevisionUsage(),
       logger: pino({ level: 'debug' }, { write: (line: string) => void log.push(line) }),
       tls: { key: store.key, certificate: store.certificate, ca: authority.ca },
@@ -246,4 +258,83 @@ it('answers a client while a thousand others never finish their handshakes', asy
   expect(await plainly(port, ROSE)).toMatchObject(WHOLE);
   expect(await reading(port, ROSE, rose)).toMatchObject(WHOLE);
   for (const connection of half) connection.destroy();
+});
+
+describe('a token that is revoked', () => {
+  const open = async (port: number, holder: TestCertificate): Promise<NfsReader> => {
+    const caller = await connectCaller({
+      host: '127.0.0.1',
+      port,
+      privileged: false,
+      signal: AbortSignal.timeout(60_000),
+      timeoutMs: 5_000,
+      callTimeoutMs: 30_000,
+      tls: {
+        program: 100_003,
+        version: 4,
+        ca: authority.ca,
+        key: holder.key,
+        certificate: holder.certificate,
+      },
+    });
+    return Nfs41Reader.open(caller, `/${ROSE.slice(0, -1).join('/')}`, AbortSignal.timeout(60_000));
+  };
+
+  it('ends its connections at once, and none of the others with what they hold', async () => {
+    const { port, doorkeeper } = await serve({ requireClientCertificate: true });
+    const signal = AbortSignal.timeout(60_000);
+    const revoked = await open(port, rose);
+    const other = await open(port, all);
+    const node = await other.lookup(other.root, WEIGHTS, signal);
+    expect((await revoked.lookup(revoked.root, WEIGHTS, signal)).size).toBe(BYTES.byteLength);
+    doorkeeper.revoke('rose');
+    await expectError(() => revoked.attributes(revoked.root, signal), 'unavailable');
+    await expectError(() => open(port, rose), 'refused');
+    // Its session, its lease and its opens are as before.
+    const read = await other.read(node, 0, 4096, signal);
+    expect(Buffer.from(read.bytes)).toEqual(BYTES.subarray(0, 4096));
+    await other.close();
+    expect(doorkeeper.listeners).toBe(1);
+    await running?.close();
+    expect(doorkeeper.listeners).toBe(0);
+  });
+
+  it('is not let in by its certificate, although its address may mount', async () => {
+    const { port, doorkeeper } = await serve();
+    doorkeeper.revoke('rose');
+    expect(await reading(port, ROSE, rose)).toMatchObject({ refused: 'mount: denied 1 5' });
+    expect(doorkeeper.decisions.at(-1)).toMatchObject({ allowed: false, reason: 'unauthenticated' });
+  });
+});
+
+describe('calyx advise', () => {
+  const advise = (port: number): Promise<Ended> =>
+    calyx('advise', '--nfs', `127.0.0.1:${port}`, '--seconds', '1', '--json');
+
+  it('speaks TLS where the store wants it, and mounts with it', async () => {
+    const { port } = await serve({ requireTls: true });
+    const ended = await advise(port);
+    expect(ended.code, ended.stderr).toBe(0);
+    const advised = JSON.parse(ended.stdout) as Advised;
+    expect(advised.store).toEqual({
+      versions: { '3': 'yes', '4.1': 'yes', '4.2': 'yes' },
+      privilegedPorts: 'no',
+      tls: 'required',
+    });
+    expect(advised.advice.commands.join(' ')).toContain('xprtsec=tls');
+    expect(advised.measurements.results.length).toBeGreaterThan(0);
+  });
+
+  it('says that TLS is offered', async () => {
+    const { port } = await serve();
+    const ended = await advise(port);
+    expect((JSON.parse(ended.stdout) as Advised).store.tls).toBe('offered');
+  });
+
+  it('says what to mount with where a certificate is wanted', async () => {
+    const { port } = await serve({ requireClientCertificate: true });
+    const ended = await advise(port);
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toContain('xprtsec=mtls');
+  });
 });

@@ -1,7 +1,9 @@
 import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
 import { connect as connectTls, TLSSocket, type ConnectionOptions } from 'node:tls';
 import { X509Certificate } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
+import { expectError } from '../../../test/support/expect-error.js';
 import { clientExtensions, SERVER_EXTENSIONS, testAuthority } from '../../../test/support/openssl-pki.js';
 import { call, RawConnection, record, words } from '../../../test/support/raw-rpc.js';
 import type { TlsSettings } from '../../core/access.js';
@@ -9,7 +11,9 @@ import { errorMessage } from '../../core/errors.js';
 import { opaque, uint32 } from '../xdr/codec.js';
 import { createRpcServer, type RpcServer } from './create-rpc-server.js';
 import { procedure, type RpcPeer, type RpcProcedure, type RpcProgram } from './rpc-program.js';
+import { RpcClient } from './rpc-client.js';
 import type { RpcServerOptions } from './server-options.js';
+import type { ClientTls } from './start-tls.js';
 
 const NFS3 = { program: 100_003, version: 3 };
 const authority = testAuthority('a cluster');
@@ -366,5 +370,69 @@ describe('limits within TLS', () => {
     await connection.receiveRecord();
     await server.close();
     await connection.closed;
+  });
+});
+
+describe('a client of ours', () => {
+  const NFS = { program: 100_003, version: 3 };
+  const connect = (port: number, tls: Partial<ClientTls> = {}): Promise<RpcClient> =>
+    RpcClient.connect({
+      host: '127.0.0.1',
+      port,
+      timeoutMs: 5_000,
+      tls: { ...NFS, ca: authority.ca, ...tls },
+    });
+  const doubles = async (client: RpcClient): Promise<number> => {
+    const result = await client.call(100_003, 3, 1, uint32, 21, uint32);
+    client.close();
+    return result;
+  };
+
+  it('calls within TLS, with a certificate or without', async () => {
+    const { port, peers } = await serve({ requireTls: true });
+    expect(await doubles(await connect(port))).toBe(42);
+    expect(await doubles(await connect(port, { key: guest.key, certificate: guest.certificate }))).toBe(42);
+    expect(await doubles(await connect(port, { ca: undefined }))).toBe(42);
+    const secured = peers.filter(({ security }) => security === 'tls');
+    expect(secured.map(({ certificate }) => certificate !== undefined)).toEqual([false, true, false]);
+  });
+
+  it('does not speak with a server of another cluster, and says so', async () => {
+    const { port } = await serve();
+    await expectError(() => connect(port, { ca: other.ca }), 'unauthenticated', /TLS handshake .* failed/);
+  });
+
+  it('says that a server does not offer TLS', async () => {
+    const server = createRpcServer([]);
+    const { port } = await server.listen({ host: '127.0.0.1', port: 0 });
+    closing.push(() => server.close());
+    await expectError(() => connect(port), 'unsupported', /does not offer RPC-with-TLS/);
+  });
+
+  it.each([
+    [
+      'corrupt',
+      /sent more than the answer/,
+      Buffer.concat([bytes(STARTTLS.replace('01020304', '00000001')), bytes('80')]),
+    ],
+    ['corrupt', /no RPC message/, bytes('ffffffff')],
+    ['unsupported', /does not offer/, record(words(1, 1, 0, 0, 0, 0))],
+    ['unsupported', /does not offer/, record(words(1, 1, 0, 0, 4, 0x53544152, 0))],
+  ] as const)('refuses an answer in which is something else: %s %s', async (code, message, answer) => {
+    const server = createServer(
+      (socket) => void socket.on('error', () => undefined).once('data', () => socket.write(answer)),
+    );
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    closing.push(() => void server.close());
+    await expectError(() => connect((server.address() as AddressInfo).port), code, message);
+  });
+
+  it('does not wait for ever for an answer', async () => {
+    const server = createServer((socket) => void socket.on('error', () => undefined).resume());
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    closing.push(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    const connecting = RpcClient.connect({ host: '127.0.0.1', port, timeoutMs: 50, tls: NFS });
+    await expectError(() => connecting, 'timeout', /did not begin TLS/);
   });
 });
