@@ -4,46 +4,16 @@ import { CalyxError } from '../../core/errors.js';
 import { XdrError } from '../xdr/xdr-error.js';
 import { XdrReader } from '../xdr/xdr-reader.js';
 import type { XdrWriter } from '../xdr/xdr-writer.js';
-import type { ArgumentBudget } from './argument-budget.js';
 import { CredentialReader } from './credentials.js';
 import { RecordReader, type Arrival } from './record-reader.js';
-import type { ReplyBudget, ReplyShare } from './reply-budget.js';
+import type { ReplyShare } from './reply-budget.js';
 import { acceptedReply, failedReply, MessageWriter } from './reply-header.js';
 import { ReplySender } from './reply-sender.js';
 import { routeCall, type Routes } from './route-call.js';
 import { AcceptStatus, MessageType } from './rpc-protocol.js';
-import type { RpcConnection, RpcPeer, RpcProcedure, RpcProgram } from './rpc-program.js';
+import type { RpcPeer, RpcProcedure } from './rpc-program.js';
 import { ServerCall, type CallHost } from './server-call.js';
-import type { RpcServerLimits } from './server-options.js';
-
-/** What all connections of a server share. */
-export interface ServerContext {
-  readonly programs: ReadonlyMap<number, RpcProgram>;
-  readonly limits: RpcServerLimits;
-  readonly replies: ReplyBudget;
-  readonly callBytes: ArgumentBudget;
-  /** Of long records that are not complete; apart, so that who never completes one does not hold up the others. */
-  readonly longRecordBytes: ArgumentBudget;
-  onError(what: string, peer: RpcPeer, error: unknown): void;
-  onReply(connection: RpcConnection, reply: Uint8Array): void;
-  onEntry(peer: RpcPeer, allowed: boolean): void;
-  /** The connection is closed. */
-  onClose(connection: ServerConnection): void;
-  /** The client was told to begin TLS. The connection is over, its socket is not, and nobody reads from it. */
-  onStartTls(connection: ServerConnection, socket: Socket): void;
-}
-
-/** What a connection is made of. */
-export interface ConnectionParts {
-  readonly socket: Socket;
-  /** The socket of TCP, if the other one encrypts. @default socket */
-  readonly transport?: Socket;
-  readonly peer: RpcPeer;
-  readonly admitted: boolean;
-  /** As protected as the server requires it. */
-  readonly secured: boolean;
-  readonly offersTls: boolean;
-}
+import type { ConnectionParts, ServerContext } from './server-context.js';
 
 /** Records up to this length always have room; longer ones share a bound. */
 const SMALL_RECORD_BYTES = 64 * 1024;
