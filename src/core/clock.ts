@@ -1,3 +1,5 @@
+import { setTimeout as setTimeoutPromise } from 'node:timers/promises';
+
 /** Time, passed in wherever a test needs to control it. */
 export interface Clock {
   /** Milliseconds that only grow, from an arbitrary origin. */
@@ -25,6 +27,16 @@ export const systemClock: Clock = {
       };
       signal?.addEventListener('abort', onAbort, { once: true });
     }),
+};
+
+/**
+ * The time of day, in milliseconds since 1970: for what must mean the same after a restart. It jumps when somebody sets the machine's
+ * clock. Its sleeps do not keep the process alive.
+ */
+export const wallClock: Clock = {
+  now: () => Date.now(),
+  sleep: (ms, signal) =>
+    setTimeoutPromise(ms, undefined, { ref: false, ...(signal === undefined ? {} : { signal }) }),
 };
 
 /** The reason of an aborted signal as an Error. */

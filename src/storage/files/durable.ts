@@ -9,16 +9,18 @@ export { syncDirectory };
  * Writes a file whole or not at all: beside its place, synced, then renamed. Parent directories are made.
  *
  * @param prepare sets what else the file must have, such as its owner, before it stands at its place
+ * @param mode its permissions, from its first byte on
  */
 export async function writeFileAtomically(
   path: string,
   content: Uint8Array | string,
   prepare?: (file: FileHandle) => Promise<void>,
+  mode = 0o644,
 ): Promise<void> {
   await makeDirectories(dirname(path));
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   try {
-    const file = await open(temporary, 'wx', 0o644);
+    const file = await open(temporary, 'wx', mode);
     try {
       await file.writeFile(content);
       await prepare?.(file);

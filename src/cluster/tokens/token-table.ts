@@ -1,0 +1,412 @@
+import { createHash, randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
+import { z } from 'zod';
+import type { Grant, Role } from '../../core/access.js';
+import { abortReason, wallClock, type Clock } from '../../core/clock.js';
+import { formatToken, parseToken } from '../../core/cluster-token.js';
+import { CalyxError } from '../../core/errors.js';
+import { parseModelPattern } from '../../core/model-pattern.js';
+import { readPrivateFile, writePrivateFile } from './private-file.js';
+import {
+  endOf,
+  grantOf,
+  MAX_TOKEN_LIFETIME_MS,
+  publicRecord,
+  tokenFileSchema,
+  tokenNameSchema,
+  type StoredToken,
+  type TokenRecord,
+} from './token-record.js';
+
+/** Options of {@link TokenTable.open}. */
+export interface TokenTableOptions {
+  /** Of the cluster's certificate: what the last part of its tokens says. */
+  readonly fingerprint: string;
+  /** Must tell the time of day. @default wallClock */
+  readonly clock?: Clock;
+  /** How many tokens there may be, with those that are listed as revoked or expired. @default 10000 */
+  readonly maxTokens?: number;
+}
+
+/** What a new token is to be. */
+export interface NewToken {
+  readonly name: string;
+  readonly role: Role;
+  /** A pattern of models. */
+  readonly models: string;
+  /** Undefined: it is good until it is revoked. */
+  readonly expiresInMs?: number | undefined;
+}
+
+/** A token at the only moment when its text is known. */
+export interface CreatedToken {
+  /** A secret. */
+  readonly token: string;
+  readonly record: TokenRecord;
+}
+
+const DEFAULT_MAX_TOKENS = 10_000;
+/** Several times what the largest table takes. */
+const MAX_FILE_BYTES = 32 * 1024 * 1024;
+/** How long one that is revoked or expired stays listed. */
+const LISTED_MS = 30 * 86_400_000;
+/** How long one that is revoked or expired is denied: certificates live at most 24 hours, and clocks differ. */
+const DENIED_MS = 25 * 3_600_000;
+/** The clock may be set, and a machine may sleep, so it is looked at again; and timers hold no more than 2^31 ms. */
+const MAX_SLEEP_MS = 60_000;
+const LOCAL_NAME = 'local';
+
+/**
+ * The tokens of a cluster, in a file that only the owner of the data directory reads (0600). Whatever is changed counts when it is on the
+ * disk; if it cannot be written, nothing has changed.
+ */
+export class TokenTable {
+  readonly #file: string;
+  readonly #fingerprint: string;
+  readonly #clock: Clock;
+  readonly #maxTokens: number;
+  readonly #listeners = new Set<(tokenId: string) => void>();
+  readonly #waiting = new Set<() => void>();
+  /** What an unknown id is compared with; nobody knows a secret that has it. */
+  readonly #nobodys = randomBytes(32);
+  #tokens: ReadonlyMap<string, StoredToken>;
+  #writing: Promise<unknown> = Promise.resolve();
+  /** Begins anywhere, so that nobody takes the version of another start for one of this. */
+  #version = randomInt(2 ** 47);
+  /** Expiry up to here has been told. */
+  #toldUntil: number;
+  #watch = new AbortController();
+  #closed = false;
+
+  private constructor(file: string, options: TokenTableOptions, tokens: readonly StoredToken[]) {
+    this.#file = file;
+    this.#fingerprint = options.fingerprint;
+    this.#clock = options.clock ?? wallClock;
+    this.#maxTokens = options.maxTokens ?? DEFAULT_MAX_TOKENS;
+    this.#tokens = new Map(tokens.map((token) => [token.id, token]));
+    this.#toldUntil = this.#clock.now();
+    this.#watchExpiry();
+  }
+
+  /**
+   * Reads the table; it is empty if the file is not there.
+   *
+   * @throws CalyxError `refused` if others may read or write the file; `unreadable` if it is not a table of tokens
+   */
+  static async open(file: string, options: TokenTableOptions): Promise<TokenTable> {
+    const text = await readPrivateFile(file, MAX_FILE_BYTES);
+    return new TokenTable(file, options, text === undefined ? [] : parseTable(file, text));
+  }
+
+  /** All that are listed, the oldest first; without hashes. */
+  list(): TokenRecord[] {
+    return [...this.#tokens.values()].map(publicRecord);
+  }
+
+  /** One of them by its id, whatever has become of it. */
+  find(id: string): TokenRecord | undefined {
+    const token = this.#tokens.get(id);
+    return token && publicRecord(token);
+  }
+
+  /**
+   * Makes a token. Its text is told here and never again.
+   *
+   * @throws CalyxError `usage` for a name, pattern or lifetime that is none; `over-budget` if there are too many
+   */
+  async create(wanted: NewToken): Promise<CreatedToken> {
+    if (wanted.name === LOCAL_NAME)
+      throw new CalyxError(
+        'usage',
+        `the name '${LOCAL_NAME}' belongs to the token that each store makes for itself`,
+        {
+          hint: 'choose another name',
+        },
+      );
+    checkNew(wanted);
+    return this.#change((tokens) => this.#add(tokens, wanted));
+  }
+
+  /**
+   * Revokes a token: from now on it opens nothing, and whoever listens is told. One that is revoked already stays as it is.
+   *
+   * @throws CalyxError `not-found`
+   */
+  async revoke(id: string): Promise<TokenRecord> {
+    return this.#change((tokens) => {
+      const token = tokens.get(id);
+      if (token === undefined)
+        throw new CalyxError('not-found', `there is no token ${id.slice(0, 40)}`, {
+          hint: "'calyx token list' shows those that there are",
+        });
+      const revoked = { ...token, revokedAt: token.revokedAt ?? this.#now() };
+      tokens.set(id, revoked);
+      return publicRecord(revoked);
+    });
+  }
+
+  /**
+   * Who holds a token.
+   *
+   * @throws CalyxError `unauthenticated`; that a token was revoked or has expired is told only to who knows its secret
+   */
+  check(text: string): Grant {
+    const token = parseToken(text);
+    if (token === undefined) throw unauthenticated('this is not a token of calyx');
+    // The fingerprint is no secret: each handshake shows the certificate.
+    if (token.fingerprint !== this.#fingerprint)
+      throw unauthenticated('this token is one of another cluster');
+    const stored = this.#tokens.get(token.id);
+    const right = timingSafeEqual(
+      sha256(token.secret),
+      stored === undefined ? this.#nobodys : Buffer.from(stored.sha256, 'hex'),
+    );
+    if (!right || stored === undefined) throw unauthenticated('this token is not known here');
+    return this.assertLive(stored);
+  }
+
+  /** The grant of a token whose holder has proven to be that. @throws CalyxError `unauthenticated` if it is revoked or expired */
+  assertLive(token: TokenRecord): Grant {
+    if (token.revokedAt !== undefined) throw unauthenticated('this token was revoked');
+    if (endOf(token) <= this.#clock.now()) throw unauthenticated('this token has expired');
+    return grantOf(token);
+  }
+
+  /** The ids of those that were revoked or have expired so lately that a certificate of theirs may still be good. */
+  denied(): string[] {
+    const now = this.#clock.now();
+    return [...this.#tokens.values()]
+      .filter((token) => endOf(token) <= now && endOf(token) > now - DENIED_MS)
+      .map(({ id }) => id);
+  }
+
+  /** Another number after each token that is revoked or expires, and after each start. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Waits until the version is another. Rejects with the signal's reason. */
+  changed(version: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) {
+        reject(abortReason(signal));
+        return;
+      }
+      if (version !== this.#version) {
+        resolve();
+        return;
+      }
+      const onAbort = (): void => {
+        this.#waiting.delete(wake);
+        reject(abortReason(signal));
+      };
+      const wake = (): void => {
+        signal.removeEventListener('abort', onAbort);
+        resolve();
+      };
+      this.#waiting.add(wake);
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+
+  /** Calls `listener` with the id of each token that is revoked or expires, when it happens. Returns what ends that. */
+  onRevoked(listener: (tokenId: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Makes sure that a file (0600) holds the text of a token `local` of role admin: whoever may read the file may manage. If the file is
+   * missing or does not match the table, a new one is made, and the old one is revoked.
+   *
+   * @returns the text of the token; a secret
+   * @throws CalyxError `refused` if others may read the file
+   */
+  async ensureLocal(file: string): Promise<string> {
+    const present = (await readPrivateFile(file, 1024))?.trim();
+    if (present !== undefined && this.#isLocal(present)) return present;
+    const { token } = await this.#change((tokens) => {
+      for (const old of tokens.values())
+        if (old.name === LOCAL_NAME) tokens.set(old.id, { ...old, revokedAt: old.revokedAt ?? this.#now() });
+      return this.#add(tokens, { name: LOCAL_NAME, role: 'admin', models: '*' });
+    });
+    // If this fails, nobody knows the new one, and the next start makes another.
+    await writePrivateFile(file, `${token}\n`);
+    return token;
+  }
+
+  /** Stops looking for expiry, and waits for what is being written. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#watch.abort();
+    await this.#writing.catch(() => undefined);
+  }
+
+  #isLocal(text: string): boolean {
+    try {
+      const { name, role, models } = this.check(text);
+      return name === LOCAL_NAME && role === 'admin' && models === '*';
+    } catch {
+      return false;
+    }
+  }
+
+  #add(tokens: Map<string, StoredToken>, { name, role, models, expiresInMs }: NewToken): CreatedToken {
+    makeRoom(tokens, this.#maxTokens, this.#now() - DENIED_MS);
+    let id = newId();
+    while (tokens.has(id)) id = newId();
+    const secret = randomBytes(32).toString('base64url');
+    const createdAt = this.#now();
+    const stored: StoredToken = {
+      id,
+      name,
+      role,
+      models,
+      createdAt,
+      ...(expiresInMs === undefined ? {} : { expiresAt: createdAt + Math.ceil(expiresInMs) }),
+      sha256: sha256(secret).toString('hex'),
+    };
+    tokens.set(id, stored);
+    return {
+      token: formatToken({ id, secret, fingerprint: this.#fingerprint }),
+      record: publicRecord(stored),
+    };
+  }
+
+  /** One change after another: to a copy, which is written and then takes the place of the table. */
+  #change<T>(edit: (tokens: Map<string, StoredToken>) => T): Promise<T> {
+    const result = this.#writing.then(async () => {
+      const before = this.#tokens;
+      const listedSince = this.#now() - LISTED_MS;
+      const tokens = new Map([...before].filter(([, token]) => endOf(token) > listedSince));
+      const value = edit(tokens);
+      await writePrivateFile(this.#file, formatTable([...tokens.values()]));
+      this.#tokens = tokens;
+      const revoked = [...tokens.values()].filter(
+        ({ id, revokedAt }) => revokedAt !== undefined && before.get(id)?.revokedAt === undefined,
+      );
+      this.#tell(revoked.map(({ id }) => id));
+      this.#watchExpiry();
+      return value;
+    });
+    this.#writing = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Sleeps until the next token expires, and tells those who listen. */
+  #watchExpiry(): void {
+    if (this.#closed) return;
+    this.#watch.abort();
+    this.#watch = new AbortController();
+    const { signal } = this.#watch;
+    const watch = async (): Promise<void> => {
+      for (;;) {
+        const next = this.#nextExpiry();
+        if (next === undefined) return;
+        await this.#clock.sleep(Math.min(Math.max(next - this.#clock.now(), 1), MAX_SLEEP_MS), signal);
+        this.#tellExpired();
+      }
+    };
+    // It ends only by its signal.
+    watch().catch(() => undefined);
+  }
+
+  #nextExpiry(): number | undefined {
+    const coming = [...this.#tokens.values()]
+      .filter(({ revokedAt }) => revokedAt === undefined)
+      .flatMap(({ expiresAt }) =>
+        expiresAt !== undefined && expiresAt > this.#toldUntil ? [expiresAt] : [],
+      );
+    return coming.length === 0 ? undefined : coming.reduce((least, at) => Math.min(least, at));
+  }
+
+  #tellExpired(): void {
+    const since = this.#toldUntil;
+    // If the clock is set back, what expires again is told again.
+    this.#toldUntil = this.#clock.now();
+    const expired = [...this.#tokens.values()].filter(
+      ({ expiresAt = Infinity, revokedAt }) =>
+        revokedAt === undefined && expiresAt > since && expiresAt <= this.#toldUntil,
+    );
+    this.#tell(expired.map(({ id }) => id));
+  }
+
+  #tell(ids: readonly string[]): void {
+    if (ids.length === 0) return;
+    this.#version += 1;
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
+    for (const id of ids)
+      for (const listener of this.#listeners) {
+        try {
+          listener(id);
+        } catch (error) {
+          // A fault of ours; but first everybody else is told.
+          queueMicrotask(() => {
+            throw error;
+          });
+        }
+      }
+  }
+
+  #now(): number {
+    return Math.floor(this.#clock.now());
+  }
+}
+
+function newId(): string {
+  return randomBytes(6).toString('hex');
+}
+
+function sha256(secret: string): Buffer {
+  return createHash('sha256').update(secret).digest();
+}
+
+function checkNew({ name, models, expiresInMs }: NewToken): void {
+  const named = tokenNameSchema.safeParse(name);
+  if (!named.success)
+    throw new CalyxError('usage', `this is no name for a token: ${named.error.issues[0]?.message ?? ''}`, {
+      hint: 'a name has 1 to 100 printable characters',
+    });
+  parseModelPattern(models);
+  if (expiresInMs !== undefined && !(expiresInMs >= 1000 && expiresInMs <= MAX_TOKEN_LIFETIME_MS))
+    throw new CalyxError('usage', 'a token can live from one second to ten years', {
+      hint: 'leave the time away for one that is good until it is revoked',
+    });
+}
+
+/** Makes room for one more: those that are over go early, the oldest first, unless a certificate of theirs may still be good. */
+function makeRoom(tokens: Map<string, StoredToken>, maxTokens: number, overSince: number): void {
+  if (tokens.size < maxTokens) return;
+  const over = [...tokens.values()].filter((token) => endOf(token) <= overSince);
+  over.sort((a, b) => endOf(a) - endOf(b));
+  for (const { id } of over.slice(0, tokens.size - maxTokens + 1)) tokens.delete(id);
+  if (tokens.size >= maxTokens)
+    throw new CalyxError('over-budget', `there are ${tokens.size} tokens, and no more are kept`, {
+      hint: 'revoke those that are not used; they make room after 25 hours',
+    });
+}
+
+function unauthenticated(message: string): CalyxError {
+  return new CalyxError('unauthenticated', message, {
+    hint: "get one from 'calyx token create' on the store",
+  });
+}
+
+function formatTable(tokens: readonly StoredToken[]): string {
+  const lines = tokens.map((token) => `  ${JSON.stringify(token)}`);
+  return `{"version": 1, "tokens": [\n${lines.join(',\n')}\n]}\n`;
+}
+
+function parseTable(file: string, text: string): StoredToken[] {
+  let problem = 'it is not JSON';
+  try {
+    const result = tokenFileSchema.safeParse(JSON.parse(text));
+    if (result.success) return result.data.tokens;
+    problem = z.prettifyError(result.error).slice(0, 500);
+  } catch {
+    // What JSON.parse says would quote the file.
+  }
+  throw new CalyxError('unreadable', `${file}: this is not a table of tokens: ${problem}`, {
+    hint: 'restore it from a backup, or remove it: then all tokens are to be made anew',
+  });
+}
