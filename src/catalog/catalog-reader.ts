@@ -55,6 +55,9 @@ export const revisionSchema = z.strictObject({ manifest: z.string().refine(isDig
  */
 const KEPT_MANIFEST_BYTES = 16 * 1024 * 1024;
 
+/** Hex digits of a revision's id. */
+const REVISION_DIGITS = 40;
+
 /** Manifests whose bytes are kept for those who fetch them. */
 const KEPT_MANIFEST_FILES = 4;
 
@@ -107,15 +110,7 @@ export class DiskCatalog implements CatalogReader {
       if (isRevisionId(revision) && isCalyxError(error, 'corrupt')) return undefined;
       throw error;
     });
-    if (refs?.size === 0) {
-      const known = (await this.models()).map(formatModelName);
-      throw new CalyxError('not-found', `the store has no model ${name}`, {
-        hint:
-          known.length > 0
-            ? `it has ${known.join(', ')}`
-            : `publish it on the store: calyx add DIRECTORY --name ${name}`,
-      });
-    }
+    if (refs?.size === 0) throw unknownModel(model, await this.models());
     const ref = refs?.get(revision);
     if (ref !== undefined) return this.#load(model, ref.revision, ref.manifest);
     const record = isRevisionId(revision)
@@ -171,6 +166,25 @@ export class DiskCatalog implements CatalogReader {
     return undefined;
   }
 
+  /** True if a model that is published has this blob. */
+  async hasBlob(model: ModelName, blob: Digest): Promise<boolean> {
+    return isDigest(blob) && (await isFile(this.#layout.blob(model, blob))) && (await this.#exists(model));
+  }
+
+  /** True if a revision of a model that is published has this manifest. */
+  async hasManifest(model: ModelName, digest: Digest): Promise<boolean> {
+    if (!isDigest(digest) || !(await this.#exists(model))) return false;
+    // Most revisions are named by their manifest.
+    const likely = digest.slice(0, REVISION_DIGITS);
+    for (const revision of new Set([likely, ...(await this.revisions(model))])) {
+      const record = await readRecord(this.#layout.revision(model, revision), revisionSchema).catch(
+        onlyIfWhole,
+      );
+      if (record?.manifest === digest) return true;
+    }
+    return false;
+  }
+
   /** By the names of its refs alone: a damaged record of one model must not hide the others. */
   async #exists(model: ModelName): Promise<boolean> {
     return (await listNames(this.#layout.refs(model))).some((file) => file.endsWith('.json'));
@@ -204,6 +218,17 @@ export class DiskCatalog implements CatalogReader {
     }
     return { model, revision, manifest: kept.manifest, manifestDigest };
   }
+}
+
+/** What to tell of a model that is not there. `known`: those that may be named. */
+export function unknownModel(model: ModelName, known: readonly ModelName[]): CalyxError {
+  const name = formatModelName(model);
+  return new CalyxError('not-found', `the store has no model ${name}`, {
+    hint:
+      known.length > 0
+        ? `it has ${known.map(formatModelName).join(', ')}`
+        : `publish it on the store: calyx add DIRECTORY --name ${name}`,
+  });
 }
 
 async function readManifest(path: string, digest: Digest): Promise<Uint8Array> {

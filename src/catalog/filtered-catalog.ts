@@ -1,6 +1,6 @@
-import { CalyxError } from '../core/errors.js';
-import { formatModelName, type ModelName, type ModelSpec } from '../core/names.js';
-import type { CatalogReader, Ref, ResolvedRevision } from './catalog-reader.js';
+import { isCalyxError } from '../core/errors.js';
+import type { ModelName, ModelSpec } from '../core/names.js';
+import { unknownModel, type CatalogReader, type Ref, type ResolvedRevision } from './catalog-reader.js';
 
 /** A layer over a catalog that shows only some of its models; the others do not exist for who asks. */
 export class FilteredCatalog implements CatalogReader {
@@ -33,7 +33,12 @@ export class FilteredCatalog implements CatalogReader {
   }
 
   async resolve(spec: ModelSpec): Promise<ResolvedRevision> {
-    if (this.#shown(spec.model)) return this.#inner.resolve(spec);
-    throw new CalyxError('not-found', `the store has no model ${formatModelName(spec.model)}`);
+    try {
+      if (this.#shown(spec.model)) return await this.#inner.resolve(spec);
+    } catch (error) {
+      if (!isCalyxError(error, 'not-found') || (await this.refs(spec.model)).size > 0) throw error;
+    }
+    // In the same words whether it is hidden or not there, and without the names of those that are hidden.
+    throw unknownModel(spec.model, await this.models());
   }
 }

@@ -16,6 +16,9 @@ export interface NodeRecord {
   readonly head: boolean;
 }
 
+/** Whose record it is: the id of a token, undefined where nobody is asked for one. */
+type Owner = string | undefined;
+
 /** Options of {@link NodeRegistry}. */
 export interface NodeRegistryOptions {
   /** A node that has not been heard of for so long is gone. @default 15000 */
@@ -35,7 +38,7 @@ export class NodeRegistry {
   readonly lifetimeMs: number;
   readonly #maxNodes: number;
   readonly #clock: Clock;
-  readonly #nodes = new Map<string, { record: NodeRecord; heardAt: number }>();
+  readonly #nodes = new Map<string, { record: NodeRecord; owner: Owner; heardAt: number }>();
 
   constructor(options: NodeRegistryOptions = {}) {
     this.lifetimeMs = options.lifetimeMs ?? DEFAULTS.lifetimeMs;
@@ -43,18 +46,30 @@ export class NodeRegistry {
     this.#clock = options.clock ?? systemClock;
   }
 
-  /** Adds a node or renews it. Throws CalyxError `unavailable` if there are too many. */
-  put(record: NodeRecord): void {
+  /**
+   * Adds a node or renews it.
+   *
+   * @throws CalyxError `unavailable` if there are too many, `refused` if it is not `owner` who has added it
+   */
+  put(record: NodeRecord, owner?: string): void {
     this.#forgetSilent();
+    this.#checkOwner(record.id, owner);
     if (!this.#nodes.has(record.id) && this.#nodes.size >= this.#maxNodes) {
       throw new CalyxError('unavailable', `the store knows ${this.#maxNodes} nodes already, its limit`);
     }
-    this.#nodes.set(record.id, { record, heardAt: this.#clock.now() });
+    this.#nodes.set(record.id, { record, owner, heardAt: this.#clock.now() });
   }
 
-  /** Forgets a node that leaves. */
-  remove(id: string): void {
+  /** Forgets a node that leaves. Throws CalyxError `refused` if it is not `owner` who has added it. */
+  remove(id: string, owner?: string): void {
+    this.#forgetSilent();
+    this.#checkOwner(id, owner);
     this.#nodes.delete(id);
+  }
+
+  /** Forgets all nodes of a token that counts no more. */
+  removeOf(owner: string): void {
+    for (const [id, node] of this.#nodes) if (node.owner === owner) this.#nodes.delete(id);
   }
 
   /** The nodes that are alive, in the order in which they came; only those of `model` if it is given. */
@@ -63,6 +78,14 @@ export class NodeRegistry {
     return [...this.#nodes.values()]
       .map(({ record }) => record)
       .filter((record) => model === undefined || record.model === model);
+  }
+
+  #checkOwner(id: string, owner: Owner): void {
+    const known = this.#nodes.get(id);
+    if (known === undefined || known.owner === owner) return;
+    throw new CalyxError('refused', `the node ${id} was registered with another token`, {
+      hint: 'only who has registered a node may change it; it is forgotten when it falls silent',
+    });
   }
 
   #forgetSilent(): void {

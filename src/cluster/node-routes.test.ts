@@ -1,5 +1,6 @@
 import fastify from 'fastify';
 import { describe, expect, it } from 'vitest';
+import { ANYBODY, type Grant } from '../core/access.js';
 import { NodeRegistry } from './node-registry.js';
 import { nodeListSchema, nodeRoutes } from './node-routes.js';
 
@@ -15,9 +16,10 @@ const RECORD = {
   head: false,
 };
 
-function server() {
+function server(grant: Grant = ANYBODY) {
   const registry = new NodeRegistry({ lifetimeMs: 12_345, maxNodes: 1 });
   const app = fastify();
+  app.decorateRequest('grant', { getter: () => grant });
   app.setErrorHandler((error, _request, reply) =>
     reply.status(400).send({ code: (error as { code?: string }).code, message: (error as Error).message }),
   );

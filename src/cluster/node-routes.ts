@@ -3,12 +3,16 @@ import { z } from 'zod';
 import { CalyxError } from '../core/errors.js';
 import { formatModelName, isRevisionId, parseModelName } from '../core/names.js';
 import { printableLine } from '../core/printable.js';
+import { showsModel } from '../core/shown-models.js';
 import type { NodeRecord, NodeRegistry } from './node-registry.js';
 
 const MAX_NAME = 200;
 
 /** More than any model has. */
 const MAX_BLOCKS = 100_000;
+
+const READ = { config: { access: 'read' } } as const;
+const NODE = { config: { access: 'node' } } as const;
 
 /** How a node describes itself over the wire. */
 export const nodeRecordSchema = z.strictObject({
@@ -44,27 +48,33 @@ function isPlainAddress(text: string): boolean {
 export const nodeListSchema = z.object({ nodes: z.array(nodeRecordSchema) });
 
 /**
- * Routes by which nodes are found:
+ * Routes by which nodes are found, as far as the grant of who asks shows their models:
  *
  * - `PUT /v1/nodes/ID`: a node says what it serves, and again before `lifetimeMs` have passed
  * - `DELETE /v1/nodes/ID`: it leaves
  * - `GET /v1/nodes[?model=ORG/NAME]`: those that are alive
+ *
+ * What one token has registered, another can neither change nor delete.
  */
 export function nodeRoutes(server: FastifyInstance, registry: NodeRegistry): void {
-  server.put<{ Params: { id: string } }>('/v1/nodes/:id', (request) => {
+  server.put<{ Params: { id: string } }>('/v1/nodes/:id', NODE, (request) => {
+    const { grant } = request;
     const record = parse(request.body);
     if (record.id !== request.params.id)
       throw new CalyxError('usage', 'the id in the path is not that in the body');
-    registry.put(record);
+    if (!showsModel(grant, parseModelName(record.model)))
+      throw new CalyxError('not-found', `the store has no model ${record.model}`);
+    registry.put(record, grant.tokenId);
     return { lifetimeMs: registry.lifetimeMs };
   });
-  server.delete<{ Params: { id: string } }>('/v1/nodes/:id', (request) => {
-    registry.remove(request.params.id);
+  server.delete<{ Params: { id: string } }>('/v1/nodes/:id', NODE, (request) => {
+    registry.remove(request.params.id, request.grant.tokenId);
     return {};
   });
-  server.get<{ Querystring: { model?: string } }>('/v1/nodes', (request) => ({
-    nodes: registry.list(request.query.model),
-  }));
+  server.get<{ Querystring: { model?: string } }>('/v1/nodes', READ, ({ grant, query }) => {
+    const nodes = registry.list(query.model);
+    return { nodes: nodes.filter(({ model }) => showsModel(grant, parseModelName(model))) };
+  });
 }
 
 function parse(body: unknown): NodeRecord {

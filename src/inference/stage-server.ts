@@ -1,5 +1,7 @@
 import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify';
 import { CalyxError } from '../core/errors.js';
+import { parseModelName } from '../core/names.js';
+import { showsModel } from '../core/shown-models.js';
 import type { DecoderConfig } from './decoder-config.js';
 import { statusOf, toErrorBody } from './error-body.js';
 import {
@@ -29,11 +31,14 @@ export interface StageServerOptions {
   readonly maxForwardTokens?: number;
 }
 
+const READ = { access: 'read' } as const;
+
 /** JSON bodies are one small object. */
 const MAX_JSON_BYTES = 4096;
 
 /**
- * A fastify plugin with the routes of one stage. It checks no credentials: the listener it is mounted on does.
+ * A fastify plugin with the routes of one stage. The listener it is mounted on checks who asks;
+ * to those whose grant does not show the model, the stage does not exist.
  *
  * - `GET /v1/stage`: the description
  * - `POST /v1/stage/sessions` `{session, model, revision, max_tokens}`: opens a session
@@ -59,21 +64,33 @@ export const stageServer: FastifyPluginCallback<StageServerOptions> = (server, o
   };
   setUpBodies(server, description);
 
-  server.get(STAGE_PATH, () => descriptionToJson(description));
-
-  server.post(`${STAGE_PATH}/sessions`, { bodyLimit: MAX_JSON_BYTES }, async (request, reply) => {
-    const parsed = OPEN_REQUEST.safeParse(request.body);
-    if (!parsed.success) {
-      const issue = parsed.error.issues[0];
-      throw new CalyxError('usage', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'wrong value'}`);
-    }
-    checkIdentity(description, parsed.data);
-    await stage.open(parsed.data.session, parsed.data.max_tokens, { signal: whileConnected(reply) });
-    return reply.code(201).send({});
+  const model = parseModelName(options.identity.model);
+  server.addHook('onRequest', (request, _reply, next) => {
+    next(
+      showsModel(request.grant, model) ? undefined : new CalyxError('not-found', 'there is no such stage'),
+    );
   });
+
+  server.get(STAGE_PATH, { config: READ }, () => descriptionToJson(description));
+
+  server.post(
+    `${STAGE_PATH}/sessions`,
+    { bodyLimit: MAX_JSON_BYTES, config: READ },
+    async (request, reply) => {
+      const parsed = OPEN_REQUEST.safeParse(request.body);
+      if (!parsed.success) {
+        const issue = parsed.error.issues[0];
+        throw new CalyxError('usage', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'wrong value'}`);
+      }
+      checkIdentity(description, parsed.data);
+      await stage.open(parsed.data.session, parsed.data.max_tokens, { signal: whileConnected(reply) });
+      return reply.code(201).send({});
+    },
+  );
 
   server.post<{ Params: { id: string }; Querystring: { position?: string } }>(
     `${STAGE_PATH}/sessions/:id/forward`,
+    { config: READ },
     async (request, reply) => {
       const position = parsePosition(request.query.position);
       const input = inputOf(request.body as TensorMessage, description);
@@ -86,10 +103,14 @@ export const stageServer: FastifyPluginCallback<StageServerOptions> = (server, o
     },
   );
 
-  server.delete<{ Params: { id: string } }>(`${STAGE_PATH}/sessions/:id`, async (request, reply) => {
-    await stage.close(request.params.id);
-    return reply.code(204).send();
-  });
+  server.delete<{ Params: { id: string } }>(
+    `${STAGE_PATH}/sessions/:id`,
+    { config: READ },
+    async (request, reply) => {
+      await stage.close(request.params.id);
+      return reply.code(204).send();
+    },
+  );
   done();
 };
 

@@ -1,4 +1,5 @@
 import fastify, { type FastifyInstance } from 'fastify';
+import { ANYBODY } from '../../src/core/access.js';
 import type { BlockRange } from '../../src/core/block-range.js';
 import { parseDecoderConfig, type DecoderConfig } from '../../src/inference/decoder-config.js';
 import { generate, type GenerateOptions } from '../../src/inference/generate.js';
@@ -53,6 +54,7 @@ export interface ServedStage {
 
 export async function serve(stage: StageLink, config: DecoderConfig): Promise<ServedStage> {
   const server = fastify({ forceCloseConnections: true });
+  server.decorateRequest('grant', { getter: () => ANYBODY });
   await server.register(stageServer, { stage, identity: IDENTITY, config });
   return { server, url: await server.listen({ host: '127.0.0.1', port: 0 }) };
 }

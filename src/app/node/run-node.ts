@@ -81,7 +81,8 @@ export async function runNode(config: NodeConfig): Promise<RunningNode> {
     );
     closers.push(() => stage.stop());
     await slice.checkSame?.();
-    const server = createHttpServer(config);
+    const { logger, hostNames } = config;
+    const server = createHttpServer({ logger, hostNames });
     await server.register(stageServer, {
       stage,
       identity: { model, revision },

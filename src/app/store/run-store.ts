@@ -5,7 +5,6 @@ import { DiskCatalog } from '../../catalog/catalog-reader.js';
 import { repairHubRefs } from '../../catalog/publish.js';
 import { RevisionUsage } from '../../catalog/revision-usage.js';
 import { StoreLayout } from '../../catalog/store-layout.js';
-import { catalogTree } from '../../catalog/tree/catalog-tree.js';
 import { NodeRegistry } from '../../cluster/node-registry.js';
 import { nodeRoutes } from '../../cluster/node-routes.js';
 import { fileError, isCalyxError, type CalyxError } from '../../core/errors.js';
@@ -22,6 +21,7 @@ import { CoalesceLayer } from '../../storage/layers/coalesce.js';
 import { MeterLayer } from '../../storage/layers/meter.js';
 import { DirectorySource } from '../../storage/sources/directory-source.js';
 import { answerManagement, ownManager } from './manage.js';
+import { ModelViews } from './model-views.js';
 import { storeMetrics } from './store-metrics.js';
 import { checkNfsConfig, serveNfs, type NfsConfig, type RunningNfs } from './nfs/serve-nfs.js';
 
@@ -108,19 +108,18 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
       registry,
       nfsLoad: () => nfs?.load(),
     });
+    const views = new ModelViews(catalog);
     contentRoutes(server, {
-      manifestBytes: (digest) => catalog.manifestBytes(digest),
-      blobSize: (blob) => catalog.blobSize(blob),
       source,
-      tree: catalogTree(catalog).root,
+      view: (grant) => views.of(grant),
       share: new FairShare(),
       onSent: (bytes) => blobBytesSent.inc(bytes),
       onCutOff: (url, error) => config.logger.error({ err: error, url }, 'an answer was cut off'),
     });
-    catalogRoutes(server, catalog);
+    catalogRoutes(server, (grant) => views.of(grant).catalog);
     nodeRoutes(server, registry);
     healthRoutes(server, metrics);
-    server.get('/v1/status', async () => {
+    server.get('/v1/status', { config: { access: 'read' } }, async () => {
       const sent = await blobBytesSent.get();
       return {
         blobBytesSent: sent.values[0]?.value ?? 0,

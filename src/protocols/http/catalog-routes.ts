@@ -1,16 +1,22 @@
 import type { FastifyInstance } from 'fastify';
+import type { Grant } from '../../core/access.js';
 import { isCalyxError } from '../../core/errors.js';
 import { formatModelName, parseModelName, parseRevision } from '../../core/names.js';
 import type { CatalogReader } from '../../catalog/catalog-reader.js';
+
+const READ = { config: { access: 'read' } } as const;
 
 /**
  * Routes that tell which models exist:
  *
  * - `/v1/models`: all of them, with their refs; one whose refs cannot be read is left out
  * - `/v1/models/ORG/NAME/revisions/REVISION`: what a ref or revision id names, with the digest of its manifest
+ *
+ * @param view the catalog as a grant shows it; asked for each request
  */
-export function catalogRoutes(server: FastifyInstance, catalog: CatalogReader): void {
-  server.get('/v1/models', async () => {
+export function catalogRoutes(server: FastifyInstance, view: (grant: Grant) => CatalogReader): void {
+  server.get('/v1/models', READ, async (request) => {
+    const catalog = view(request.grant);
     const models = await catalog.models();
     const entries = await Promise.all(
       models.map(async (model) => {
@@ -27,7 +33,9 @@ export function catalogRoutes(server: FastifyInstance, catalog: CatalogReader): 
 
   server.get<{ Params: { org: string; name: string; revision: string } }>(
     '/v1/models/:org/:name/revisions/:revision',
+    READ,
     async (request) => {
+      const catalog = view(request.grant);
       const { org, name, revision } = request.params;
       const model = parseModelName(`${org}/${name}`);
       const found = await catalog.resolve({ model, revision: parseRevision(revision) });

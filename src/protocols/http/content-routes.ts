@@ -1,5 +1,6 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Grant } from '../../core/access.js';
 import { parseDigest, type Digest } from '../../core/digest.js';
 import { CalyxError, isCalyxError } from '../../core/errors.js';
 import {
@@ -13,17 +14,25 @@ import {
 import { matchesIfRange, namesTag, parseRange } from './range.js';
 import { sendSegments, type SendOptions } from './send-segments.js';
 
-/** What the content routes serve. */
-export interface Content extends SendOptions {
+/** What of the content one who asks may see. */
+export interface ContentView {
   /** The bytes of a manifest; rejects with `not-found`. */
   manifestBytes(digest: Digest): Promise<Uint8Array>;
   /** The size of a blob, or undefined. */
   blobSize(blob: Digest): Promise<number | undefined>;
   /** The views. */
   readonly tree: Directory;
+}
+
+/** What the content routes serve. */
+export interface Content extends SendOptions {
+  /** What a grant shows; asked for each request. */
+  view(grant: Grant): ContentView;
   /** Called when an answer had to be cut off. */
   readonly onCutOff: (url: string, error: unknown) => void;
 }
+
+const READ = { config: { access: 'read' } } as const;
 
 /** Names of content never change their meaning, so caches may keep it. */
 const IMMUTABLE = 'public, max-age=31536000, immutable';
@@ -35,9 +44,9 @@ const IMMUTABLE = 'public, max-age=31536000, immutable';
  * - `/tree/PATH`: the views; a directory answers with the list of its names as JSON
  */
 export function contentRoutes(server: FastifyInstance, content: Content): void {
-  server.get<{ Params: { digest: string } }>('/v1/manifests/:digest', async (request, reply) => {
+  server.get<{ Params: { digest: string } }>('/v1/manifests/:digest', READ, async (request, reply) => {
     const digest = parseDigest(request.params.digest, 'the name of the manifest');
-    const bytes = await content.manifestBytes(digest);
+    const bytes = await content.view(request.grant).manifestBytes(digest);
     await send(request, reply, treeFile([{ literal: bytes }]), content, {
       tag: `"${digest}"`,
       type: 'application/json',
@@ -45,9 +54,9 @@ export function contentRoutes(server: FastifyInstance, content: Content): void {
     });
   });
 
-  server.get<{ Params: { digest: string } }>('/v1/blobs/:digest', async (request, reply) => {
+  server.get<{ Params: { digest: string } }>('/v1/blobs/:digest', READ, async (request, reply) => {
     const blob = parseDigest(request.params.digest, 'the name of the blob');
-    const size = await content.blobSize(blob);
+    const size = await content.view(request.grant).blobSize(blob);
     if (size === undefined) throw new CalyxError('not-found', `the store does not have the blob ${blob}`);
     const file = treeFile(size === 0 ? [] : [{ blob, offset: 0, length: size }]);
     await send(request, reply, file, content, {
@@ -57,9 +66,9 @@ export function contentRoutes(server: FastifyInstance, content: Content): void {
     });
   });
 
-  server.get<{ Params: { '*': string } }>('/tree/*', async (request, reply) => {
+  server.get<{ Params: { '*': string } }>('/tree/*', READ, async (request, reply) => {
     const path = request.params['*'].split('/').filter((name) => name !== '');
-    const node = await walkTree(content.tree, path);
+    const node = await walkTree(content.view(request.grant).tree, path);
     if (node === undefined)
       throw new CalyxError(
         'not-found',

@@ -1,18 +1,43 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import {
+  createServer as createHttp,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createHttps, Server as HttpsServer } from 'node:https';
 import { createServer, type Socket } from 'node:net';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
+import type { TlsSettings } from '../../core/access.js';
+import type { Door, Doorkeeper } from '../../core/doorkeeper.js';
 import { CalyxError } from '../../core/errors.js';
+import { admitRequests } from './admission.js';
 import { toWireError } from './errors.js';
+import { FrontDoor } from './front-door.js';
 import { checkOrigin } from './guard.js';
+import type { StrangerPlacesOptions } from './stranger-places.js';
+import { tlsOptions } from './tls-settings.js';
 
 /** Options of {@link createHttpServer}. */
 export interface HttpServerOptions {
   readonly logger: Logger;
   /** Names, besides addresses and `localhost`, under which requests are answered. @default [] */
   readonly hostNames?: readonly string[];
-  /** Open connections; more are closed at once. @default 1024 */
+  /** Open connections; with `requireToken` those that have shown a token, otherwise more are closed at once. @default 1024 */
   readonly maxConnections?: number;
+  /** Speaks TLS. @default plain HTTP */
+  readonly tls?: TlsSettings | undefined;
+  /** Lets clients show a certificate of the cluster; nobody must. @default false */
+  readonly requestCertificates?: boolean;
+  /** Whom to ask who somebody is. @default nobody: whoever reaches the listener is ANYBODY */
+  readonly doorkeeper?: Doorkeeper | undefined;
+  /** How the doorkeeper's log calls the listener. @default 'http' */
+  readonly door?: Door;
+  /** Answers only who shows a token or certificate that counts; needs a doorkeeper. @default false */
+  readonly requireToken?: boolean;
+  /** Places for connections that have not shown a token yet, where one is required. */
+  readonly strangers?: StrangerPlacesOptions;
 }
 
 /** A client has this long to send a request's header, and may stay idle this long between two. */
@@ -23,44 +48,79 @@ const CHECK_MS = 2_000;
 /** The longest that a request's body may take to come in. */
 const REQUEST_TIMEOUT_MS = 120_000;
 const BODY_BYTES = 64 * 1024;
+const MAX_CONNECTIONS = 1024;
 
 /**
- * An HTTP server that checks `Host` and `Origin`, bounds what clients can take of it, and answers errors as JSON. It has no routes;
- * rooms bring theirs as fastify plugins and throw {@link CalyxError}.
+ * An HTTP server that checks `Host` and `Origin`, asks the doorkeeper who makes each request, bounds what clients can take of it,
+ * and answers errors as JSON. It has no routes; rooms bring theirs as fastify plugins, say in `config.access` who may use them (by
+ * default admins only), find who asks in `request.grant`, and throw {@link CalyxError}.
  */
 export function createHttpServer(options: HttpServerOptions): FastifyInstance {
+  const { doorkeeper, tls, requireToken = false, maxConnections = MAX_CONNECTIONS } = options;
+  if (requireToken && doorkeeper === undefined)
+    throw new CalyxError('internal', 'a server that requires tokens needs a doorkeeper');
   const guard = (request: FastifyRequest): void => {
     const { host, origin } = request.headers;
     const fetchSite = request.headers['sec-fetch-site'];
     checkOrigin(
-      { host, origin, fetchSite: typeof fetchSite === 'string' ? fetchSite : undefined },
+      {
+        host,
+        origin,
+        fetchSite: typeof fetchSite === 'string' ? fetchSite : undefined,
+        tls: tls !== undefined,
+      },
       options.hostNames,
     );
   };
-  const server = fastify({
+  const makeServer = (handler: RequestListener): Server => {
+    const timeouts = {
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionsCheckingInterval: CHECK_MS,
+    };
+    if (tls === undefined) return createHttp(timeouts, handler);
+    const requestCertificates = options.requestCertificates === true;
+    const secure = createHttps({ ...timeouts, ...tlsOptions(tls, requestCertificates) }, handler);
+    requesting.set(secure, requestCertificates);
+    return secure;
+  };
+  const server: FastifyInstance = fastify({
     // What the router refuses reaches neither hooks nor error handlers.
-    frameworkErrors: (refusal, request, reply) => {
+    frameworkErrors: (refusal, request, plainReply) => {
+      const reply = plainReply as unknown as FastifyReply;
       let error: unknown = refusal;
       try {
-        guard(request);
+        admission.admit(request, reply);
       } catch (problem) {
         error = problem;
       }
+      admission.tell(request);
       const { status, body } = toWireError(error);
-      void (reply as unknown as FastifyReply).status(status).send(body);
+      void reply.status(status).send(body);
     },
     bodyLimit: BODY_BYTES,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 512 },
-    http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: CHECK_MS },
+    // Otherwise fastify would listen to `localhost` with a second server, without what is set up here.
+    serverFactory: (handler) => makeServer(handler),
   });
-  server.server.maxConnections = options.maxConnections ?? 1024;
+  const frontDoor = requireToken
+    ? new FrontDoor(server.server, { tls: tls !== undefined, maxConnections, strangers: options.strangers })
+    : undefined;
+  if (frontDoor === undefined) server.server.maxConnections = maxConnections;
+  else
+    server.addHook('preClose', (done) => {
+      frontDoor.close();
+      done();
+    });
   boundPipelining(server.server);
-  server.addHook('onRequest', (request, _reply, done) => {
-    guard(request);
-    done();
+  const admission = admitRequests(server, {
+    doorkeeper,
+    door: options.door ?? 'http',
+    requireToken,
+    frontDoor,
+    guard,
   });
   server.setErrorHandler((error, request, reply) => {
     const { status, body } = toWireError(error);
@@ -72,6 +132,16 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     throw new CalyxError('not-found', `there is nothing at ${request.method} ${request.url.slice(0, 200)}`);
   });
   return server;
+}
+
+/** Whether servers ask clients for certificates. */
+const requesting = new WeakMap<Server, boolean>();
+
+/** Connections that a server of TLS gets from now on see this key and certificate. Throws CalyxError `internal` for plain HTTP. */
+export function replaceCertificate({ server }: FastifyInstance, tls: TlsSettings): void {
+  if (!(server instanceof HttpsServer))
+    throw new CalyxError('internal', 'a server of plain HTTP has no certificate');
+  server.setSecureContext(tlsOptions(tls, requesting.get(server) === true));
 }
 
 /** Requests of one connection that wait for their answers; real clients send one at a time. */
@@ -96,7 +166,13 @@ function boundPipelining(server: Server): void {
  */
 export async function listen(server: FastifyInstance, { host, port }: ListenAddress): Promise<string> {
   try {
-    return await server.listen({ host, port, listenTextResolver: (address) => `listening on ${address}` });
+    const url = await server.listen({
+      host,
+      port,
+      listenTextResolver: (address) => `listening on ${address}`,
+    });
+    // fastify does not know what its factory makes.
+    return server.server instanceof HttpsServer ? url.replace(/^http:/, 'https:') : url;
   } catch (error) {
     throw listenError(error, { host, port });
   }

@@ -6,6 +6,8 @@ export interface RequestOrigin {
   readonly host: string | undefined;
   readonly origin: string | undefined;
   readonly fetchSite: string | undefined;
+  /** It came over TLS. @default false */
+  readonly tls?: boolean;
 }
 
 /** Values of `Sec-Fetch-Site` (W3C Fetch Metadata) of requests that no other site caused. */
@@ -29,7 +31,8 @@ export function checkOrigin(request: RequestOrigin, hosts: readonly string[] = [
       },
     );
   }
-  const foreign = request.origin !== undefined && request.origin !== `http://${request.host ?? ''}`;
+  const own = `${request.tls === true ? 'https' : 'http'}://${request.host ?? ''}`;
+  const foreign = request.origin !== undefined && request.origin !== own;
   const otherSite = request.fetchSite !== undefined && !OWN_SITES.includes(request.fetchSite);
   if (foreign || otherSite) {
     throw new CalyxError('refused', 'requests from pages of other sites are not answered', {

@@ -1,0 +1,148 @@
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { systemClock } from '../../core/clock.js';
+import { CalyxError } from '../../core/errors.js';
+import {
+  plainAddress,
+  StrangerPlaces,
+  type Stranger,
+  type StrangerPlacesOptions,
+} from './stranger-places.js';
+import { HANDSHAKE_MS } from './tls-settings.js';
+
+/** Options of {@link FrontDoor}. */
+export interface FrontDoorOptions {
+  /** The server speaks TLS. */
+  readonly tls: boolean;
+  /** Open connections that have shown a token. */
+  readonly maxConnections: number;
+  readonly strangers?: StrangerPlacesOptions | undefined;
+}
+
+/** The first byte of a TLS record with a ClientHello (RFC 8446, section 5.1). */
+const TLS_HANDSHAKE_RECORD = 22;
+
+/** Whoever is told that this is HTTPS has so long to read it. */
+const LAST_WORDS_MS = 1_000;
+
+const NOT_TLS_BODY = JSON.stringify({
+  error: {
+    code: 'usage',
+    message: 'this is HTTPS, and the request came as plain HTTP: nothing was answered',
+    hint: 'use https:// with the same address',
+  },
+});
+const NOT_TLS = [
+  'HTTP/1.1 400 Bad Request',
+  'content-type: application/json; charset=utf-8',
+  `content-length: ${Buffer.byteLength(NOT_TLS_BODY)}`,
+  'connection: close',
+  '',
+  NOT_TLS_BODY,
+].join('\r\n');
+
+/**
+ * Stands between a listening server and whoever connects. Until a connection has shown a token, it has a place among the strangers
+ * and may lose it (see {@link StrangerPlaces}); afterwards no stranger can. TLS begins when the first bytes are there, so that
+ * those who send none cost little.
+ */
+export class FrontDoor {
+  readonly #places: StrangerPlaces;
+  readonly #strangers = new Map<string, Stranger>();
+  readonly #known = new WeakSet<Socket>();
+  readonly #maxConnections: number;
+  #knownCount = 0;
+
+  constructor(server: Server, options: FrontDoorOptions) {
+    this.#places = new StrangerPlaces(options.strangers);
+    this.#maxConnections = options.maxConnections;
+    const serve = server.listeners('connection') as ((socket: Socket) => void)[];
+    server.removeAllListeners('connection');
+    const pass = (socket: Socket): void => {
+      for (const listener of serve) listener.call(server, socket);
+    };
+    server.on('connection', (socket: Socket) => this.#receive(socket, options.tls, pass));
+    server.on('secureConnection', (socket: TLSSocket) => {
+      const stranger = this.#strangers.get(connectionKey(socket));
+      if (stranger !== undefined) stranger.stage = 'asking';
+    });
+  }
+
+  /**
+   * A request on this connection has shown a token: no stranger can displace it any more.
+   *
+   * @throws CalyxError `busy` if there are too many such connections
+   */
+  recognize(socket: Socket): void {
+    if (this.#known.has(socket) || socket.destroyed) return;
+    if (this.#knownCount >= this.#maxConnections)
+      throw new CalyxError('busy', `this server has ${this.#maxConnections} connections already, its limit`, {
+        hint: 'try again later, or with fewer connections at a time',
+      });
+    this.#known.add(socket);
+    this.#knownCount += 1;
+    socket.once('close', () => (this.#knownCount -= 1));
+    const stranger = this.#strangers.get(connectionKey(socket));
+    if (stranger !== undefined) this.#places.leave(stranger);
+  }
+
+  /** True if a request on this connection has shown a token before. */
+  knows(socket: Socket): boolean {
+    return this.#known.has(socket);
+  }
+
+  /** Drops all strangers. */
+  close(): void {
+    this.#places.clear();
+  }
+
+  #receive(socket: Socket, tls: boolean, pass: (socket: Socket) => void): void {
+    const key = connectionKey(socket);
+    const stranger: Stranger = {
+      address: plainAddress(socket.remoteAddress),
+      since: systemClock.now(),
+      stage: tls ? 'silent' : 'asking',
+      drop: () => socket.destroy(),
+    };
+    this.#strangers.set(key, stranger);
+    socket.on('error', () => undefined);
+    socket.once('close', () => {
+      this.#strangers.delete(key);
+      this.#places.leave(stranger);
+    });
+    this.#places.enter(stranger);
+    if (!tls) {
+      pass(socket);
+      return;
+    }
+    // Not as the sockets' own timeouts do, which begin anew with each byte.
+    const late = setTimeout(() => {
+      if (stranger.stage !== 'asking') socket.destroy();
+    }, HANDSHAKE_MS);
+    socket.once('close', () => clearTimeout(late));
+    socket.once('end', () => socket.destroy());
+    socket.once('readable', () => {
+      const first = socket.read(1) as Buffer | null;
+      if (first === null) return;
+      if (first[0] !== TLS_HANDSHAKE_RECORD) {
+        tellNotTls(socket);
+        return;
+      }
+      socket.unshift(first);
+      stranger.stage = 'handshake';
+      pass(socket);
+    });
+  }
+}
+
+function tellNotTls(socket: Socket): void {
+  // What is still coming in must be taken, or the kernel would reset the connection over our answer.
+  socket.resume().end(NOT_TLS);
+  setTimeout(() => socket.destroy(), LAST_WORDS_MS).unref();
+}
+
+/** Both ends of a connection: the same for a TCP socket and the TLS socket over it. */
+function connectionKey({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
+}
