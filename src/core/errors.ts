@@ -34,18 +34,22 @@ export interface CalyxErrorOptions {
   /** What the reader can do about it, as one sentence. */
   readonly hint?: string;
   readonly cause?: unknown;
+  /** After how many seconds it may be asked again, for `limited`: what HTTP sends as Retry-After. */
+  readonly retryAfterSeconds?: number;
 }
 
 /** The one error class of Calyx: a code for programs, a message that names the thing, a hint with the way out. */
 export class CalyxError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
+  readonly retryAfterSeconds: number | undefined;
 
   constructor(code: ErrorCode, message: string, options: CalyxErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'CalyxError';
     this.code = code;
     this.hint = options.hint;
+    this.retryAfterSeconds = options.retryAfterSeconds;
   }
 }
 

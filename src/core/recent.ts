@@ -2,11 +2,16 @@
 export class Recent<K, V> {
   readonly #entries = new Map<K, { readonly value: V; readonly weight: number }>();
   readonly #capacity: number;
+  readonly #onEvicted: ((value: V) => void) | undefined;
   #weight = 0;
 
-  /** @param capacity what the weights of all that is kept may add up to */
-  constructor(capacity: number) {
+  /**
+   * @param capacity what the weights of all that is kept may add up to
+   * @param onEvicted is given each value that had to make room, after it is gone
+   */
+  constructor(capacity: number, onEvicted?: (value: V) => void) {
     this.#capacity = capacity;
+    this.#onEvicted = onEvicted;
   }
 
   /** The value of `key`, if it is kept; it counts as used. */
@@ -22,9 +27,10 @@ export class Recent<K, V> {
     this.delete(key);
     this.#entries.set(key, { value, weight });
     this.#weight += weight;
-    for (const oldest of this.#entries.keys()) {
+    for (const [oldest, entry] of this.#entries) {
       if (this.#weight <= this.#capacity || oldest === key) break;
       this.delete(oldest);
+      this.#onEvicted?.(entry.value);
     }
   }
 

@@ -34,7 +34,10 @@ export const tokenNameSchema = z
   .string()
   .min(1)
   .max(MAX_NAME)
-  .refine((text) => printableLine(text) === text, 'it has characters that are not for printing')
+  .refine(
+    (text) => text.isWellFormed() && printableLine(text) === text,
+    'it has characters that are not for printing',
+  )
   .refine((text) => text.trim() === text, 'it begins or ends with a space');
 
 export const roleSchema = z.enum(ROLES);

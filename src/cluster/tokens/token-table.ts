@@ -1,21 +1,15 @@
-import { createHash, randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
-import { z } from 'zod';
-import type { Grant, Role } from '../../core/access.js';
-import { abortReason, wallClock, type Clock } from '../../core/clock.js';
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { Grant } from '../../core/access.js';
+import { wallClock, type Clock } from '../../core/clock.js';
 import { formatToken, parseToken } from '../../core/cluster-token.js';
 import { CalyxError } from '../../core/errors.js';
-import { parseModelPattern } from '../../core/model-pattern.js';
+import { checkNewToken, type NewToken } from './new-token.js';
+import { tellAll } from './tell-all.js';
+import { unauthenticated } from './unauthenticated.js';
 import { readPrivateFile, writePrivateFile } from './private-file.js';
-import {
-  endOf,
-  grantOf,
-  MAX_TOKEN_LIFETIME_MS,
-  publicRecord,
-  tokenFileSchema,
-  tokenNameSchema,
-  type StoredToken,
-  type TokenRecord,
-} from './token-record.js';
+import { formatTokenFile, parseTokenFile } from './token-file.js';
+import { endOf, grantOf, publicRecord, type StoredToken, type TokenRecord } from './token-record.js';
+import { Version } from './version.js';
 
 /** Options of {@link TokenTable.open}. */
 export interface TokenTableOptions {
@@ -25,16 +19,6 @@ export interface TokenTableOptions {
   readonly clock?: Clock;
   /** How many tokens there may be, with those that are listed as revoked or expired. @default 10000 */
   readonly maxTokens?: number;
-}
-
-/** What a new token is to be. */
-export interface NewToken {
-  readonly name: string;
-  readonly role: Role;
-  /** A pattern of models. */
-  readonly models: string;
-  /** Undefined: it is good until it is revoked. */
-  readonly expiresInMs?: number | undefined;
 }
 
 /** A token at the only moment when its text is known. */
@@ -65,13 +49,11 @@ export class TokenTable {
   readonly #clock: Clock;
   readonly #maxTokens: number;
   readonly #listeners = new Set<(tokenId: string) => void>();
-  readonly #waiting = new Set<() => void>();
   /** What an unknown id is compared with; nobody knows a secret that has it. */
   readonly #nobodys = randomBytes(32);
   #tokens: ReadonlyMap<string, StoredToken>;
   #writing: Promise<unknown> = Promise.resolve();
-  /** Begins anywhere, so that nobody takes the version of another start for one of this. */
-  #version = randomInt(2 ** 47);
+  readonly #version = new Version();
   /** Expiry up to here has been told. */
   #toldUntil: number;
   #watch = new AbortController();
@@ -94,7 +76,7 @@ export class TokenTable {
    */
   static async open(file: string, options: TokenTableOptions): Promise<TokenTable> {
     const text = await readPrivateFile(file, MAX_FILE_BYTES);
-    return new TokenTable(file, options, text === undefined ? [] : parseTable(file, text));
+    return new TokenTable(file, options, text === undefined ? [] : parseTokenFile(file, text));
   }
 
   /** All that are listed, the oldest first; without hashes. */
@@ -122,7 +104,7 @@ export class TokenTable {
           hint: 'choose another name',
         },
       );
-    checkNew(wanted);
+    checkNewToken(wanted);
     return this.#change((tokens) => this.#add(tokens, wanted));
   }
 
@@ -150,6 +132,15 @@ export class TokenTable {
    * @throws CalyxError `unauthenticated`; that a token was revoked or has expired is told only to who knows its secret
    */
   check(text: string): Grant {
+    return this.assertLive(this.identify(text));
+  }
+
+  /**
+   * Which token it is, also if it was revoked or has expired; whoever shows it knows its secret.
+   *
+   * @throws CalyxError `unauthenticated`
+   */
+  identify(text: string): TokenRecord {
     const token = parseToken(text);
     if (token === undefined) throw unauthenticated('this is not a token of calyx');
     // The fingerprint is no secret: each handshake shows the certificate.
@@ -161,10 +152,14 @@ export class TokenTable {
       stored === undefined ? this.#nobodys : Buffer.from(stored.sha256, 'hex'),
     );
     if (!right || stored === undefined) throw unauthenticated('this token is not known here');
-    return this.assertLive(stored);
+    return publicRecord(stored);
   }
 
-  /** The grant of a token whose holder has proven to be that. @throws CalyxError `unauthenticated` if it is revoked or expired */
+  /**
+   * What the holder of a token may do.
+   *
+   * @throws CalyxError `unauthenticated` if it was revoked or has expired
+   */
   assertLive(token: TokenRecord): Grant {
     if (token.revokedAt !== undefined) throw unauthenticated('this token was revoked');
     if (endOf(token) <= this.#clock.now()) throw unauthenticated('this token has expired');
@@ -181,31 +176,12 @@ export class TokenTable {
 
   /** Another number after each token that is revoked or expires, and after each start. */
   get version(): number {
-    return this.#version;
+    return this.#version.now;
   }
 
   /** Waits until the version is another. Rejects with the signal's reason. */
   changed(version: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) {
-        reject(abortReason(signal));
-        return;
-      }
-      if (version !== this.#version) {
-        resolve();
-        return;
-      }
-      const onAbort = (): void => {
-        this.#waiting.delete(wake);
-        reject(abortReason(signal));
-      };
-      const wake = (): void => {
-        signal.removeEventListener('abort', onAbort);
-        resolve();
-      };
-      this.#waiting.add(wake);
-      signal.addEventListener('abort', onAbort, { once: true });
-    });
+    return this.#version.changed(version, signal);
   }
 
   /** Calls `listener` with the id of each token that is revoked or expires, when it happens. Returns what ends that. */
@@ -279,7 +255,7 @@ export class TokenTable {
       const listedSince = this.#now() - LISTED_MS;
       const tokens = new Map([...before].filter(([, token]) => endOf(token) > listedSince));
       const value = edit(tokens);
-      await writePrivateFile(this.#file, formatTable([...tokens.values()]));
+      await writePrivateFile(this.#file, formatTokenFile([...tokens.values()]));
       this.#tokens = tokens;
       const revoked = [...tokens.values()].filter(
         ({ id, revokedAt }) => revokedAt !== undefined && before.get(id)?.revokedAt === undefined,
@@ -332,20 +308,8 @@ export class TokenTable {
 
   #tell(ids: readonly string[]): void {
     if (ids.length === 0) return;
-    this.#version += 1;
-    for (const wake of this.#waiting) wake();
-    this.#waiting.clear();
-    for (const id of ids)
-      for (const listener of this.#listeners) {
-        try {
-          listener(id);
-        } catch (error) {
-          // A fault of ours; but first everybody else is told.
-          queueMicrotask(() => {
-            throw error;
-          });
-        }
-      }
+    this.#version.next();
+    tellAll(this.#listeners, ids);
   }
 
   #now(): number {
@@ -361,19 +325,6 @@ function sha256(secret: string): Buffer {
   return createHash('sha256').update(secret).digest();
 }
 
-function checkNew({ name, models, expiresInMs }: NewToken): void {
-  const named = tokenNameSchema.safeParse(name);
-  if (!named.success)
-    throw new CalyxError('usage', `this is no name for a token: ${named.error.issues[0]?.message ?? ''}`, {
-      hint: 'a name has 1 to 100 printable characters',
-    });
-  parseModelPattern(models);
-  if (expiresInMs !== undefined && !(expiresInMs >= 1000 && expiresInMs <= MAX_TOKEN_LIFETIME_MS))
-    throw new CalyxError('usage', 'a token can live from one second to ten years', {
-      hint: 'leave the time away for one that is good until it is revoked',
-    });
-}
-
 /** Makes room for one more: those that are over go early, the oldest first, unless a certificate of theirs may still be good. */
 function makeRoom(tokens: Map<string, StoredToken>, maxTokens: number, overSince: number): void {
   if (tokens.size < maxTokens) return;
@@ -384,29 +335,4 @@ function makeRoom(tokens: Map<string, StoredToken>, maxTokens: number, overSince
     throw new CalyxError('over-budget', `there are ${tokens.size} tokens, and no more are kept`, {
       hint: 'revoke those that are not used; they make room after 25 hours',
     });
-}
-
-function unauthenticated(message: string): CalyxError {
-  return new CalyxError('unauthenticated', message, {
-    hint: "get one from 'calyx token create' on the store",
-  });
-}
-
-function formatTable(tokens: readonly StoredToken[]): string {
-  const lines = tokens.map((token) => `  ${JSON.stringify(token)}`);
-  return `{"version": 1, "tokens": [\n${lines.join(',\n')}\n]}\n`;
-}
-
-function parseTable(file: string, text: string): StoredToken[] {
-  let problem = 'it is not JSON';
-  try {
-    const result = tokenFileSchema.safeParse(JSON.parse(text));
-    if (result.success) return result.data.tokens;
-    problem = z.prettifyError(result.error).slice(0, 500);
-  } catch {
-    // What JSON.parse says would quote the file.
-  }
-  throw new CalyxError('unreadable', `${file}: this is not a table of tokens: ${problem}`, {
-    hint: 'restore it from a backup, or remove it: then all tokens are to be made anew',
-  });
 }

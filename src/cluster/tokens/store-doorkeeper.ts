@@ -1,0 +1,87 @@
+import type { Grant } from '../../core/access.js';
+import { systemClock, wallClock, type Clock } from '../../core/clock.js';
+import type { Decision, Doorkeeper, Presented } from '../../core/doorkeeper.js';
+import { Certificates, type GrantOfCertificate } from './certificates.js';
+import { RequestRate } from './request-rate.js';
+import type { TokenRecord } from './token-record.js';
+import type { TokenTable } from './token-table.js';
+import { unauthenticated } from './unauthenticated.js';
+import { WrongAttempts } from './wrong-attempts.js';
+
+/** Options of {@link StoreDoorkeeper}. */
+export interface StoreDoorkeeperOptions {
+  readonly table: TokenTable;
+  readonly grantOfCertificate: GrantOfCertificate;
+  /** Told of each decision; never throws, never waits. */
+  readonly decided: (decision: Decision) => void;
+  /** What each token may ask in the long run. @default 2000 */
+  readonly requestsPerSecond?: number;
+  /** What each may ask at once. @default 4000 */
+  readonly burst?: number;
+  /** For lock-outs and rates. @default systemClock */
+  readonly clock?: Clock;
+  /** Must tell the time of day, for certificates. @default wallClock */
+  readonly timeOfDay?: Clock;
+}
+
+const DEFAULTS = { requestsPerSecond: 2000, burst: 4000, clock: systemClock, timeOfDay: wallClock };
+
+/** The doorkeeper of a store, which has the table of tokens: it knows tokens, and certificates as long as their token is good. */
+export class StoreDoorkeeper implements Doorkeeper {
+  readonly #table: TokenTable;
+  readonly #certificates: Certificates;
+  readonly #decided: (decision: Decision) => void;
+  readonly #wrong: WrongAttempts;
+  readonly #rate: RequestRate;
+  readonly #timeOfDay: Clock;
+
+  constructor(options: StoreDoorkeeperOptions) {
+    const { requestsPerSecond, burst, clock, timeOfDay } = { ...DEFAULTS, ...options };
+    this.#table = options.table;
+    this.#certificates = new Certificates(options.grantOfCertificate);
+    this.#decided = options.decided;
+    this.#wrong = new WrongAttempts(() => clock.now());
+    this.#rate = new RequestRate(requestsPerSecond, burst, () => clock.now());
+    this.#timeOfDay = timeOfDay;
+  }
+
+  whoIs({ address, token, certificate }: Presented): Grant {
+    const grant =
+      token !== undefined
+        ? this.#holderOf(token, address)
+        : certificate !== undefined
+          ? this.#ownerOf(certificate)
+          : undefined;
+    if (grant === undefined) throw unauthenticated('this needs a token, and none was sent');
+    if (grant.tokenId !== undefined) this.#rate.count(grant.tokenId);
+    return grant;
+  }
+
+  decided(decision: Decision): void {
+    this.#decided(decision);
+  }
+
+  onRevoked(listener: (tokenId: string) => void): () => void {
+    return this.#table.onRevoked(listener);
+  }
+
+  #holderOf(text: string, address: string): Grant {
+    let token: TokenRecord;
+    try {
+      token = this.#table.identify(text);
+    } catch (error) {
+      this.#wrong.count(address);
+      throw error;
+    }
+    // Whoever knows the secret of one that is over did not guess, and is told so at any time.
+    return this.#table.assertLive(token);
+  }
+
+  #ownerOf(certificate: Uint8Array): Grant {
+    const grant = this.#certificates.check(certificate, this.#timeOfDay.now());
+    const token = this.#table.find(grant.tokenId);
+    if (token === undefined) throw unauthenticated('the token of this certificate is not known here');
+    this.#table.assertLive(token);
+    return grant;
+  }
+}
