@@ -8,7 +8,7 @@ import type { SecuredAccess } from './secured-access.js';
 /** Options of {@link DenyListFollower}. */
 export interface DenyListFollowerOptions {
   readonly access: SecuredAccess;
-  /** Is given the ids of all tokens on a store's list, each time when that has changed. */
+  /** Is given the ids on the lists of all stores, each time when one has changed. */
   readonly deny: (tokenIds: readonly string[]) => void;
   readonly logger: Logger;
   readonly clock?: Clock;
@@ -32,14 +32,15 @@ const RETRY_MS = 1_000;
 const REFUSED_RETRY_MS = 30_000;
 
 /**
- * Asks every store, again and again, which tokens are good for nothing any more; a store answers at the moment when that changes. What
- * was denied once stays denied, also while no store answers.
+ * Asks every store, again and again, which tokens are good for nothing any more; a store answers at the moment when that changes. While
+ * it does not answer, its last list counts.
  */
 export class DenyListFollower {
   readonly #options: DenyListFollowerOptions;
   readonly #clock: Clock;
   readonly #clients: readonly JsonClient[];
   readonly #stopped = new AbortController();
+  readonly #lists = new Map<JsonClient, readonly string[]>();
   readonly #loops: readonly Promise<void>[];
   /** Resolves when each store has told its list, or has failed to once, or has had its time. */
   readonly started: Promise<void>;
@@ -70,29 +71,32 @@ export class DenyListFollower {
     const { signal } = this.#stopped;
     let version = 0;
     let problem: string | undefined;
-    while (!signal.aborted) {
+    for (;;) {
       let pauseMs = PAUSE_MS;
       try {
         const path = `/v1/access/denied?after=${version}`;
-        const answer = answerSchema.parse(
-          await client.json(path, { signal, maxBytes: MAX_LIST_BYTES }),
-        );
-        if (answer.version !== version) this.#options.deny(answer.denied);
+        const answer = answerSchema.parse(await client.json(path, { signal, maxBytes: MAX_LIST_BYTES }));
+        if (answer.version !== version) {
+          this.#lists.set(client, answer.denied);
+          this.#options.deny([...this.#lists.values()].flat());
+        }
         version = answer.version;
-        if (problem !== undefined) this.#options.logger.info({ store: client.url }, 'the store tells again which tokens are revoked');
+        if (problem !== undefined)
+          this.#options.logger.info({ store: client.url }, 'the store tells again which tokens are revoked');
         problem = undefined;
       } catch (error) {
-        if (signal.aborted) break;
         pauseMs = isCalyxError(error, 'unauthenticated', 'refused') ? REFUSED_RETRY_MS : RETRY_MS;
         const now = isCalyxError(error) ? error.code : 'internal';
-        if (now !== problem) this.#tell(client, error);
+        if (now !== problem && !signal.aborted) this.#tell(client, error);
         problem = now;
       }
       asked();
-      // Its reason is that we stop.
-      await this.#clock.sleep(pauseMs, signal).catch(() => undefined);
+      try {
+        await this.#clock.sleep(pauseMs, signal);
+      } catch {
+        return;
+      }
     }
-    asked();
   }
 
   #tell({ url }: JsonClient, error: unknown): void {
@@ -102,6 +106,7 @@ export class DenyListFollower {
         { store: url },
         `the store does not take the token of this node any more, so the node leaves when its certificate is over: ${errorMessage(error)}`,
       );
-    else logger.warn({ store: url }, `the store does not tell which tokens are revoked: ${errorMessage(error)}`);
+    else
+      logger.warn({ store: url }, `the store does not tell which tokens are revoked: ${errorMessage(error)}`);
   }
 }

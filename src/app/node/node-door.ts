@@ -1,14 +1,14 @@
-import type { Server } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import { grantOfCertificate } from '../../cluster/identity/certificate-grant.js';
 import { NodeDoorkeeper } from '../../cluster/tokens/node-doorkeeper.js';
 import { hasRole, type StoreAccess } from '../../core/access.js';
 import { CalyxError } from '../../core/errors.js';
-import type { HttpServerOptions } from '../../protocols/http/create-server.js';
-import { tlsOptions } from '../../protocols/http/tls-settings.js';
+import { replaceCertificate, type HttpServerOptions } from '../../protocols/http/create-server.js';
 import { ClusterCertificate } from './cluster-certificate.js';
 import { firstContact } from './first-contact.js';
 import { DenyListFollower } from './follow-denied.js';
+import { RefusalLog } from './refusal-log.js';
 import { isSecured, type SecuredAccess } from './secured-access.js';
 
 /** Options of {@link openNodeDoor}. */
@@ -63,7 +63,11 @@ async function securedDoor(access: SecuredAccess, logger: Logger, signal: AbortS
       hint: "join with a token that 'calyx token create --role node' printed",
     });
   }
-  const doorkeeper = new NodeDoorkeeper();
+  const refusals = new RefusalLog(logger);
+  const doorkeeper = new NodeDoorkeeper({
+    grantOfCertificate,
+    decided: (decision) => refusals.decided(decision),
+  });
   const follower = new DenyListFollower({ access, logger, deny: (ids) => doorkeeper.deny(ids) });
   return {
     listener: async () => {
@@ -72,7 +76,7 @@ async function securedDoor(access: SecuredAccess, logger: Logger, signal: AbortS
       return { tls, requestCertificates: true, doorkeeper, door: 'stage', requireToken: true };
     },
     keepFresh: (server) => {
-      certificate.onRenewed((tls) => (server.server as unknown as Server).setSecureContext(tlsOptions(tls, true)));
+      certificate.onRenewed((tls) => replaceCertificate(server, tls));
     },
     over: certificate.over,
     close: async () => {
