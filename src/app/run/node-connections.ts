@@ -94,7 +94,11 @@ function problemOf(socket: TLSSocket, model: ModelName): string | undefined {
 }
 
 function withoutTls(url: string): CalyxError {
-  return new CalyxError('refused', `${url} is an address without TLS, and the nodes of this cluster have it`, {
-    hint: 'start that node again after it has joined the cluster: calyx join',
-  });
+  return new CalyxError(
+    'refused',
+    `${url} is an address without TLS, and the nodes of this cluster have it`,
+    {
+      hint: 'start that node again after it has joined the cluster: calyx join',
+    },
+  );
 }
