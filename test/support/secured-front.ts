@@ -88,7 +88,9 @@ export class SecuredFront {
   }
 
   #passOn(request: IncomingMessage, response: ServerResponse): void {
-    const { authorization: _secret, host: _host, ...headers } = request.headers;
+    const headers = { ...request.headers };
+    delete headers.authorization;
+    delete headers.host;
     const { hostname, port } = this.#store;
     const onward = httpRequest(
       { hostname, port, path: request.url, method: request.method, headers },

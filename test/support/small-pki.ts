@@ -41,7 +41,7 @@ export class SmallPki {
     const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
     const issuer = await x509.X509CertificateGenerator.createSelfSigned({
       name: `CN=test ${randomBytes(4).toString('hex')}`,
-      keys: keys as webcrypto.CryptoKeyPair,
+      keys: keys,
       signingAlgorithm: ALGORITHM,
       notBefore: new Date(Date.now() - 24 * HOUR_MS),
       notAfter: new Date(Date.now() + 24 * HOUR_MS),
@@ -50,7 +50,7 @@ export class SmallPki {
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign, true),
       ],
     });
-    return new SmallPki(issuer, keys.privateKey as webcrypto.CryptoKey);
+    return new SmallPki(issuer, keys.privateKey);
   }
 
   /** A new key and its certificate. */
@@ -67,7 +67,10 @@ export class SmallPki {
     return this.issue(parsed.publicKey.rawData, says);
   }
 
-  async issue(publicKey: Uint8Array<ArrayBuffer> | ArrayBuffer, { uri, dns = [], usages = [clientAuth], from, to }: Says): Promise<string> {
+  async issue(
+    publicKey: Uint8Array<ArrayBuffer> | ArrayBuffer,
+    { uri, dns = [], usages = [clientAuth], from, to }: Says,
+  ): Promise<string> {
     const names: x509.JsonGeneralName[] = dns.map((value) => ({ type: 'dns', value }));
     if (uri !== undefined) names.push({ type: 'url', value: uri });
     const certificate = await x509.X509CertificateGenerator.create({
