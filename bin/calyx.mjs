@@ -4,6 +4,9 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
+// A join string is a secret, and the list of processes is there for all to see.
+if (process.argv[2] === 'join') process.title = 'calyx join';
+
 const main = new URL('../dist/src/cli/main.js', import.meta.url);
 if (!existsSync(main)) {
   const build = fileURLToPath(new URL('../scripts/build.mjs', import.meta.url));

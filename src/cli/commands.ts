@@ -15,6 +15,8 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['remove', async () => (await import('./remove.js')).removeCommand],
   ['store', async () => (await import('./store.js')).storeCommand],
   ['advise', async () => (await import('./advise.js')).adviseCommand],
+  ['join', async () => (await import('./join.js')).joinCommand],
+  ['leave', async () => (await import('./leave.js')).leaveCommand],
   ['fetch', async () => (await import('./fetch.js')).fetchCommand],
   ['node', async () => (await import('./node.js')).nodeCommand],
   ['run', async () => (await import('./run.js')).runModelCommand],

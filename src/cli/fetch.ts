@@ -39,7 +39,7 @@ export function fetchCommand(program: Command): void {
     .option('--drop-head', 'remove the head from the directory')
     .option(
       '--store <urls>',
-      'addresses of stores, separated by commas (default: CALYX_STORE, or this machine)',
+      'addresses of stores, separated by commas (default: CALYX_STORE, the cluster that was joined, or this machine)',
     )
     .option('--into <directory>', "the slice's directory; needed unless a model directory is only planned")
     .option('--budget <size>', 'the most that the directory may take: 500MB, 64GiB, ...')

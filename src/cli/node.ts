@@ -44,7 +44,7 @@ export function nodeCommand(program: Command): void {
     )
     .option(
       '--store <urls>',
-      'addresses of stores, separated by commas (default: CALYX_STORE, or this machine)',
+      'addresses of stores, separated by commas (default: CALYX_STORE, the cluster that was joined, or this machine)',
     )
     .option(
       '--data <directory>',

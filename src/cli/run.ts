@@ -27,7 +27,7 @@ export function runModelCommand(program: Command): void {
     .argument('[prompt]', 'what to answer; wrapped in the chat template of the model unless --raw')
     .option(
       '--store <urls>',
-      'addresses of stores, separated by commas (default: CALYX_STORE, or this machine)',
+      'addresses of stores, separated by commas (default: CALYX_STORE, the cluster that was joined, or this machine)',
     )
     .option('--max-tokens <n>', 'the most tokens to generate', '256')
     .option('--temperature <t>', '0 takes the most likely token each time; higher is more varied', '0')

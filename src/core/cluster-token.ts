@@ -68,7 +68,8 @@ export function parseJoinString(text: string): JoinString {
   });
 }
 
-function isAddress(text: string): boolean {
+/** True for `HOST:PORT`, as join strings hold it. */
+export function isAddress(text: string): boolean {
   const [, port] = ADDRESS.exec(text) ?? [];
   return port !== undefined && Number(port) >= 1 && Number(port) <= 65_535;
 }

@@ -10,7 +10,7 @@ export function parseStoreUrls(text: string): URL[] {
     if (url !== undefined && (url.protocol === 'http:' || url.protocol === 'https:') && url.username === '')
       return url;
     throw new CalyxError('usage', `'${item.replace(/\/\/[^/]*@/, '//...@')}' is not the address of a store`, {
-      hint: 'write http://HOST:PORT, several separated by commas',
+      hint: 'write http://HOST:PORT or https://HOST:PORT, several separated by commas',
     });
   });
 }

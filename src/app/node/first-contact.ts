@@ -19,7 +19,7 @@ const LONGEST_PAUSE_MS = 5_000;
  * Asks until somebody answers, for a bounded time: whoever starts a whole cluster at once starts nodes before their store
  * listens.
  *
- * @param ask the first thing that is asked of the stores; any other failure than `unavailable` and `timeout` is final
+ * @param ask the first thing that is asked of the stores; any other failure than `unavailable`, `timeout` and `limited` is final
  * @throws what the last attempt throws; the signal's reason
  */
 export async function firstContact<T>(ask: () => Promise<T>, options: FirstContactOptions): Promise<T> {
@@ -30,7 +30,8 @@ export async function firstContact<T>(ask: () => Promise<T>, options: FirstConta
       return await ask();
     } catch (error) {
       signal.throwIfAborted();
-      if (!isCalyxError(error, 'unavailable', 'timeout') || clock.now() + pauseMs > endsAt) throw error;
+      if (!isCalyxError(error, 'unavailable', 'timeout', 'limited') || clock.now() + pauseMs > endsAt)
+        throw error;
       if (pauseMs === FIRST_PAUSE_MS)
         logger.warn(`no store answers; trying again for ${patienceMs / 1000} s: ${errorMessage(error)}`);
       await clock.sleep(pauseMs, signal);

@@ -39,13 +39,18 @@ const wireSchema = z.object({
 export function fromWireError(status: number, body: unknown, peer: string): CalyxError {
   const known = wireSchema.safeParse(body);
   if (!known.success)
-    return new CalyxError(
-      status === 404 ? 'not-found' : 'unavailable',
-      `${peer} answered with status ${status}`,
-    );
+    return new CalyxError(CODES[status] ?? 'unavailable', `${peer} answered with status ${status}`);
   const { code, message, hint } = known.data.error;
   return new CalyxError(code as ErrorCode, message, hint === undefined ? {} : { hint });
 }
+
+/** What a status says without a body of ours, as from a proxy. */
+const CODES: Readonly<Record<number, ErrorCode>> = {
+  401: 'unauthenticated',
+  403: 'refused',
+  404: 'not-found',
+  429: 'limited',
+};
 
 function statusOf(error: unknown): number | undefined {
   if (!(error instanceof Error) || !('statusCode' in error)) return undefined;

@@ -1,6 +1,8 @@
 import { Pool, errors } from 'undici';
 import type { ClusterCredential } from '../../core/access.js';
 import { CalyxError, errorMessage, isCalyxError } from '../../core/errors.js';
+import { trustOf, type ServerTrust } from '../../storage/http/server-trust.js';
+import { endedWithoutAnswer, explainTlsFailure } from '../../storage/http/tls-failure.js';
 import { fromWireError } from './errors.js';
 
 /** Options of {@link JsonClient}. */
@@ -32,18 +34,22 @@ export class JsonClient {
   readonly url: string;
   readonly #pool: Pool;
   readonly #basePath: string;
+  readonly #trust: ServerTrust;
   readonly #timeoutMs: number;
 
+  /** @throws CalyxError `usage` as {@link trustOf} does */
   constructor(url: URL, options: JsonClientOptions = {}) {
     const timeoutMs = options.timeoutMs ?? DEFAULTS.timeoutMs;
     this.#timeoutMs = timeoutMs;
     this.url = url.href.replace(/\/$/, '');
     this.#basePath = url.pathname.replace(/\/$/, '');
+    this.#trust = trustOf(url, options.credential);
     this.#pool = new Pool(url.origin, {
       connections: 4,
       connectTimeout: timeoutMs,
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs,
+      ...(this.#trust.tls === undefined ? {} : { connect: { ...this.#trust.tls } }),
     });
   }
 
@@ -72,13 +78,16 @@ export class JsonClient {
       const answer = await this.#pool.request({
         method: options.method ?? 'GET',
         path: this.#basePath + path,
-        headers: options.body === undefined ? {} : { 'content-type': 'application/json' },
+        headers: {
+          ...(options.body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(this.#trust.authorization === undefined ? {} : { authorization: this.#trust.authorization }),
+        },
         body: options.body === undefined ? null : JSON.stringify(options.body),
         signal,
       });
       const bytes = await readBounded(answer.body, maxBytes, `${this.url}${path}`);
       if (answer.statusCode >= 200 && answer.statusCode < 300) return bytes;
-      throw fromWireError(answer.statusCode, parse(bytes), this.url);
+      throw this.#withWayOut(fromWireError(answer.statusCode, parse(bytes), this.url));
     } catch (error) {
       options.signal?.throwIfAborted();
       if (deadline.aborted)
@@ -91,8 +100,27 @@ export class JsonClient {
     return this.#pool.destroy();
   }
 
+  /** What the holder of a token can do is known here, not on the server. */
+  #withWayOut(error: CalyxError): CalyxError {
+    if (error.code !== 'unauthenticated') return error;
+    const asked = this.#trust.authorization !== undefined;
+    return new CalyxError(
+      'unauthenticated',
+      `${this.url} ${asked ? 'does not accept the token' : 'asks for a token'}: ${error.message}`,
+      {
+        hint: asked
+          ? "it was revoked or has expired: join again with a new line of 'calyx token create'"
+          : "join its cluster: 'calyx join STRING', with the line that 'calyx token create' prints on the store",
+        cause: error,
+      },
+    );
+  }
+
   #explain(error: unknown): CalyxError {
     if (isCalyxError(error)) return error;
+    const refused = this.#trust.tls && explainTlsFailure(error, this.url);
+    if (refused !== undefined) return refused;
+    const mute = this.#trust.tls === undefined && endedWithoutAnswer(error);
     const late =
       error instanceof errors.ConnectTimeoutError ||
       error instanceof errors.HeadersTimeoutError ||
@@ -101,7 +129,9 @@ export class JsonClient {
       late ? 'timeout' : 'unavailable',
       `cannot reach ${this.url}: ${late ? 'no answer in time' : errorMessage(error)}`,
       {
-        hint: 'check the address, and that the server runs there: calyx store --listen HOST:PORT',
+        hint: mute
+          ? 'check the address; a secured store is asked at https://HOST:PORT, once its cluster was joined'
+          : 'check the address, and that the server runs there: calyx store --listen HOST:PORT',
         cause: error,
       },
     );

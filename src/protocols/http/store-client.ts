@@ -4,6 +4,7 @@ import { isDigest, sha256 } from '../../core/digest.js';
 import { CalyxError, errorMessage, isCalyxError } from '../../core/errors.js';
 import { formatModelName, isRevisionId, type ModelName, type ModelSpec } from '../../core/names.js';
 import type { ResolvedRevision } from '../../catalog/catalog-reader.js';
+import { verifyRef } from '../../core/verify-ref.js';
 import { decodeManifest, MAX_MANIFEST_BYTES } from '../../catalog/manifest-codec.js';
 import { JsonClient, type JsonClientOptions } from './json-client.js';
 
@@ -12,6 +13,8 @@ const resolvedSchema = z.object({
   revision: z.string().refine(isRevisionId),
   manifest: z.string().refine(isDigest),
   generation: z.int().nonnegative(),
+  /** Of the statement that the ref is this (see ref-statement.ts). */
+  signature: z.string().max(200).optional(),
 });
 
 const nodesSchema = z.object({
@@ -45,14 +48,16 @@ export type IdentifiedRevision = Omit<ResolvedRevision, 'manifest'>;
 /** Asks one or several stores of the same cluster which models exist, and fetches manifests. */
 export class StoreClient {
   readonly clients: readonly JsonClient[];
+  readonly #ca: string | undefined;
 
   constructor({ urls, credential }: StoreAccess, options: Omit<JsonClientOptions, 'credential'> = {}) {
+    this.#ca = credential?.ca;
     this.clients = urls.map((url) => new JsonClient(url, { ...options, credential }));
   }
 
   /**
    * Finds out what a ref or revision names. All stores are asked; the highest generation wins, so that a store that lags
-   * behind cannot bring an old revision back.
+   * behind cannot bring an old revision back. With a credential, only what the cluster has signed is believed of a ref.
    *
    * @throws CalyxError `not-found`, or `unavailable` if no store answers
    */
@@ -65,6 +70,7 @@ export class StoreClient {
           this.#parse(client, resolvedSchema, await client.json(path, { signal })),
           model,
           revision,
+          this.#ca,
         ),
       ),
     );
@@ -144,15 +150,34 @@ function checkAnswer(
   answer: z.infer<typeof resolvedSchema>,
   model: ModelName,
   revision: string,
+  ca: string | undefined,
 ): z.infer<typeof resolvedSchema> {
   const pinned = !isRevisionId(revision) || answer.revision === revision;
   const sameModel = answer.model === formatModelName(model);
-  if (pinned && sameModel && answer.manifest.startsWith(answer.revision)) return answer;
+  if (pinned && sameModel && answer.manifest.startsWith(answer.revision)) {
+    if (ca !== undefined && !isRevisionId(revision)) checkSignature(client, answer, revision, ca);
+    return answer;
+  }
   throw new CalyxError(
     'corrupt',
     `${client.url} was asked for ${formatModelName(model)}@${revision} and answered with something else`,
     { hint: 'do not trust this store; ask another one' },
   );
+}
+
+/** @throws CalyxError `corrupt` unless the cluster has signed what a store says of a ref */
+function checkSignature(
+  { url }: JsonClient,
+  { model, revision, manifest, generation, signature }: z.infer<typeof resolvedSchema>,
+  ref: string,
+  ca: string,
+): void {
+  const statement = { model, ref, revision, manifest, generation };
+  if (signature !== undefined && verifyRef(statement, signature, ca)) return;
+  const problem = signature === undefined ? 'is not signed' : 'has a wrong signature';
+  throw new CalyxError('corrupt', `what ${url} says of ${model}@${ref} ${problem}`, {
+    hint: 'a store signs refs when it starts or publishes; name the revision (MODEL@REVISION) to need no signature, or ask another store',
+  });
 }
 
 /** What to tell if all failed: that something does not exist only if every store that answered said so. */

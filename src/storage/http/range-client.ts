@@ -1,17 +1,22 @@
 import { abortReason } from '../../core/clock.js';
-import { RangeConnection, type RangeAnswer } from './range-connection.js';
+import { RangeConnection, type RangeAnswer, type RangeServer } from './range-connection.js';
+import type { ServerTrust } from './server-trust.js';
 
 /** Options of {@link RangeClient}. */
 export interface RangeClientOptions {
+  /** How the server is known, and what it is told about who asks. */
+  readonly trust?: ServerTrust;
   /** Longest wait for the connection, an answer, or its next byte. */
   readonly stallMs: number;
   /** Connections at the same time; further requests wait for one. */
   readonly connections: number;
 }
 
-/** Sends range requests to one server over a bounded number of connections that stay open. For `http:` only. */
+/** Sends range requests to one server over a bounded number of connections that stay open. */
 export class RangeClient {
-  readonly #url: URL;
+  readonly #server: RangeServer;
+  /** The fields of a head that all requests have. */
+  readonly #fields: string;
   readonly #options: RangeClientOptions;
   readonly #all = new Set<RangeConnection>();
   readonly #idle: RangeConnection[] = [];
@@ -19,7 +24,14 @@ export class RangeClient {
   #closed = false;
 
   constructor(url: URL, options: RangeClientOptions) {
-    this.#url = url;
+    const { hostname, host, port, protocol } = url;
+    const { tls, authorization } = options.trust ?? {};
+    this.#server = {
+      host: hostname.replace(/^\[|\]$/g, ''),
+      port: Number(port === '' ? (protocol === 'https:' ? 443 : 80) : port),
+      tls,
+    };
+    this.#fields = `host: ${host}\r\n${authorization === undefined ? '' : `authorization: ${authorization}\r\n`}`;
     this.#options = options;
   }
 
@@ -35,7 +47,7 @@ export class RangeClient {
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
       return await connection.exchange(
-        `GET ${path} HTTP/1.1\r\nhost: ${this.#url.host}\r\nrange: bytes=${offset}-${offset + target.byteLength - 1}\r\n\r\n`,
+        `GET ${path} HTTP/1.1\r\n${this.#fields}range: bytes=${offset}-${offset + target.byteLength - 1}\r\n\r\n`,
         target,
       );
     } finally {
@@ -59,12 +71,8 @@ export class RangeClient {
       const idle = this.#idle.pop();
       if (idle !== undefined) return idle;
       if (this.#all.size < this.#options.connections) {
-        const { hostname, port } = this.#url;
-        const connection = new RangeConnection(
-          hostname.replace(/^\[|\]$/g, ''),
-          Number(port === '' ? 80 : port),
-          this.#options.stallMs,
-          (ended) => this.#forget(ended),
+        const connection = new RangeConnection(this.#server, this.#options.stallMs, (ended) =>
+          this.#forget(ended),
         );
         this.#all.add(connection);
         return connection;

@@ -1,4 +1,6 @@
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import type { TlsTrust } from './server-trust.js';
 import { parseAnswerHead, type AnswerHead } from './http-head.js';
 
 /** The longest head of an answer; those of stores have about 400 bytes. */
@@ -13,10 +15,20 @@ export interface RangeAnswer {
   readonly contentLength: number | undefined;
 }
 
+/** Where a connection goes. */
+export interface RangeServer {
+  readonly host: string;
+  readonly port: number;
+  /** Undefined for `http:`. */
+  readonly tls?: TlsTrust | undefined;
+}
+
 /** Nothing came for too long. */
 export class StalledError extends Error {}
 
 interface Exchange {
+  /** The head of the request; undefined once it is on its way. */
+  request: string | undefined;
   readonly target: Uint8Array;
   readonly resolve: (answer: RangeAnswer) => void;
   readonly reject: (error: Error) => void;
@@ -27,7 +39,7 @@ interface Exchange {
 
 /**
  * A connection for range requests, one at a time. The kernel's bytes arrive where the caller wants them: no buffer is
- * allocated for them and none is copied, which is what most of the time of a general client goes into at this rate.
+ * allocated for them and none is copied (over TLS: none but by OpenSSL), which is what most of the time of a general client goes into at this rate.
  */
 export class RangeConnection {
   readonly #socket: Socket;
@@ -35,24 +47,37 @@ export class RangeConnection {
   #headBytes = Buffer.alloc(0);
   #exchange: Exchange | undefined;
   readonly #onEnd: (connection: RangeConnection) => void;
+  /** False while TLS has not shown whose the server is; no request is written before that. */
+  #trusted: boolean;
   #ended = false;
 
   /**
    * @param stallMs longest wait for the connection, for an answer or for its next byte; an idle connection is closed then
    * @param onEnd called once when it can no longer be used
    */
-  constructor(host: string, port: number, stallMs: number, onEnd: (connection: RangeConnection) => void) {
-    this.#socket = connect({
+  constructor(
+    { host, port, tls }: RangeServer,
+    stallMs: number,
+    onEnd: (connection: RangeConnection) => void,
+  ) {
+    this.#trusted = tls === undefined;
+    const options = {
       host,
       port,
       noDelay: true,
       onread: {
         buffer: () => this.#nextBuffer(),
-        callback: (length, buffer) => {
+        callback: (length: number, buffer: Uint8Array) => {
           this.#onBytes(buffer.subarray(0, length));
           return true;
         },
       },
+    };
+    this.#socket = tls === undefined ? connect(options) : connectTls({ ...options, ...tls });
+    // Only for a certificate that was verified: a socket with another one is destroyed instead.
+    this.#socket.once('secureConnect', () => {
+      this.#trusted = true;
+      this.#send();
     });
     this.#onEnd = onEnd;
     this.#socket.setTimeout(stallMs, () => this.destroy(new StalledError(`nothing came for ${stallMs} ms`)));
@@ -75,8 +100,8 @@ export class RangeConnection {
   exchange(request: string, target: Uint8Array): Promise<RangeAnswer> {
     return new Promise((resolve, reject) => {
       if (this.#ended) throw new Error('the connection was closed');
-      this.#exchange = { target, resolve, reject, head: undefined, contentLength: 0, received: 0 };
-      this.#socket.write(request, 'latin1');
+      this.#exchange = { request, target, resolve, reject, head: undefined, contentLength: 0, received: 0 };
+      this.#send();
     });
   }
 
@@ -88,6 +113,13 @@ export class RangeConnection {
     this.#take()?.reject(reason);
   }
 
+  #send(): void {
+    const request = this.#exchange?.request;
+    if (this.#exchange === undefined || request === undefined || !this.#trusted) return;
+    this.#exchange.request = undefined;
+    this.#socket.write(request, 'latin1');
+  }
+
   #nextBuffer(): Uint8Array {
     const exchange = this.#exchange;
     return exchange?.head === undefined
@@ -97,7 +129,7 @@ export class RangeConnection {
 
   #onBytes(bytes: Uint8Array): void {
     const exchange = this.#exchange;
-    if (exchange === undefined) {
+    if (exchange === undefined || exchange.request !== undefined) {
       this.destroy(new Error('it sent more bytes than it had announced'));
       return;
     }

@@ -71,7 +71,7 @@ export class FailoverLayer implements ByteSource {
 function combine(failures: readonly unknown[]): unknown {
   if (failures.length === 1) return failures[0];
   const worst =
-    failures.find((error) => isCalyxError(error, 'unavailable', 'timeout')) ??
+    failures.find((error) => isCalyxError(error, 'unavailable', 'timeout', 'limited')) ??
     failures.find((error) => !isCalyxError(error, 'not-found')) ??
     failures[0];
   const code = isCalyxError(worst) ? worst.code : 'unavailable';

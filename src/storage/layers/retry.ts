@@ -20,7 +20,7 @@ export interface RetryOptions {
 
 const DEFAULTS = { deadlineMs: 30_000, firstPauseMs: 200, longestPauseMs: 5_000, corruptRetries: 1 } as const;
 
-/** Tries a read again while the failure may pass (`unavailable`, `timeout`), until the deadline; then it fails with the last error. */
+/** Tries a read again while the failure may pass (`unavailable`, `timeout`, `limited`), until the deadline; then it fails with the last error. */
 export class RetryLayer implements ByteSource {
   readonly name: string;
   readonly #inner: ByteSource;
@@ -46,7 +46,7 @@ export class RetryLayer implements ByteSource {
       } catch (error) {
         options?.signal?.throwIfAborted();
         giveUpAt ??= this.#clock.now() + this.#options.deadlineMs;
-        const mayPass = isCalyxError(error, 'unavailable', 'timeout');
+        const mayPass = isCalyxError(error, 'unavailable', 'timeout', 'limited');
         if (isCalyxError(error, 'corrupt') ? corruptRetries-- <= 0 : !mayPass) throw error;
         if (this.#clock.now() + pauseMs > giveUpAt) throw error;
         this.#onRetry(error);

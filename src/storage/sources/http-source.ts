@@ -7,6 +7,8 @@ import type { BufferPool } from '../buffer-pool.js';
 import { staticLease, type ByteSource, type Lease, type ReadOptions } from '../byte-source.js';
 import { RangeClient } from '../http/range-client.js';
 import { StalledError } from '../http/range-connection.js';
+import { trustOf, type ServerTrust } from '../http/server-trust.js';
+import { endedWithoutAnswer, explainTlsFailure } from '../http/tls-failure.js';
 
 /** Options of {@link HttpSource}. */
 export interface HttpSourceOptions {
@@ -21,6 +23,13 @@ export interface HttpSourceOptions {
 }
 
 const DEFAULTS = { stallMs: 15_000, minBytesPerSecond: 64 * 1024, connections: 8 } as const;
+
+const HINTS: Partial<Record<ErrorCode, string>> = {
+  unauthenticated:
+    "the token is missing, was revoked or has expired: join again with a new line of 'calyx token create'",
+  refused: 'the token does not allow it; ask whoever runs the store for one that does',
+  limited: 'the store asks for patience; it limits how much each token may ask for',
+};
 
 /** Connecting, the head and the body may each be waited for; this is for the rest. */
 const BASE_MS = 2_000;
@@ -37,8 +46,8 @@ export class HttpSource implements ByteSource {
   readonly #pool: BufferPool;
   readonly #origin: string;
   readonly #connections: number;
-  /** Undefined for `https:`. */
-  readonly #ranges: RangeClient | undefined;
+  readonly #ranges: RangeClient;
+  readonly #trust: ServerTrust;
   /** True once the server has answered in a form that only a full HTTP client understands. */
   #needsGeneral = false;
   #general: Promise<Pool> | undefined;
@@ -48,8 +57,9 @@ export class HttpSource implements ByteSource {
   readonly #minBytesPerSecond: number;
 
   /**
-   * @param url the store's address, `http://HOST:PORT`
+   * @param url the store's address, `http://HOST:PORT` or `https://HOST:PORT`
    * @param pool lends the buffers
+   * @throws CalyxError `usage` as {@link trustOf} does
    */
   constructor(url: URL, pool: BufferPool, options: HttpSourceOptions = {}) {
     this.#stallMs = options.stallMs ?? DEFAULTS.stallMs;
@@ -60,10 +70,12 @@ export class HttpSource implements ByteSource {
     this.#pool = pool;
     this.#origin = url.origin;
     this.#connections = options.connections ?? DEFAULTS.connections;
-    this.#ranges =
-      url.protocol === 'http:'
-        ? new RangeClient(url, { stallMs: this.#stallMs, connections: this.#connections })
-        : undefined;
+    this.#trust = trustOf(url, options.credential);
+    this.#ranges = new RangeClient(url, {
+      trust: this.#trust,
+      stallMs: this.#stallMs,
+      connections: this.#connections,
+    });
   }
 
   async read(blob: Digest, offset: number, length: number, { signal }: ReadOptions = {}): Promise<Lease> {
@@ -93,7 +105,7 @@ export class HttpSource implements ByteSource {
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#ranges?.close();
+    this.#ranges.close();
     await (await this.#general)?.destroy();
   }
 
@@ -124,9 +136,7 @@ export class HttpSource implements ByteSource {
     signal: AbortSignal | undefined,
   ): Promise<number | undefined> {
     if (this.#needsGeneral) return undefined;
-    const answer = await this.#ranges?.get(path, offset, buffer, signal);
-    if (answer === undefined) return undefined;
-    const { head, received, contentLength } = answer;
+    const { head, received, contentLength } = await this.#ranges.get(path, offset, buffer, signal);
     const end = offset + buffer.byteLength;
     this.#checkAnswer(head.status, head.headers.get('content-range'), blob, offset, end);
     if (contentLength === undefined) {
@@ -148,10 +158,12 @@ export class HttpSource implements ByteSource {
     if (this.#closed) throw new CalyxError('unavailable', `${this.name} is closed`);
     const end = offset + buffer.byteLength;
     const client = await this.#generalClient();
+    const { authorization } = this.#trust;
+    const range = `bytes=${offset}-${end - 1}`;
     const answer = await client.request({
       method: 'GET',
       path,
-      headers: { range: `bytes=${offset}-${end - 1}` },
+      headers: authorization === undefined ? { range } : { range, authorization },
       signal: signal ?? null,
     });
     let done = 0;
@@ -180,6 +192,7 @@ export class HttpSource implements ByteSource {
           connectTimeout: this.#stallMs,
           headersTimeout: this.#stallMs,
           bodyTimeout: this.#stallMs,
+          ...(this.#trust.tls === undefined ? {} : { connect: { ...this.#trust.tls } }),
         }),
     );
     return this.#general;
@@ -195,7 +208,8 @@ export class HttpSource implements ByteSource {
     if (status !== 206) {
       const code = codeOfStatus(status);
       const reason = code === 'not-found' ? 'does not have the blob' : `answered ${status} for the blob`;
-      throw new CalyxError(code, `${this.name} ${reason} ${blob}`);
+      const hint = HINTS[code];
+      throw new CalyxError(code, `${this.name} ${reason} ${blob}`, hint === undefined ? {} : { hint });
     }
     const wanted = `bytes ${offset}-${end - 1}/`;
     if (typeof range !== 'string' || !range.startsWith(wanted)) {
@@ -209,13 +223,16 @@ export class HttpSource implements ByteSource {
 
   #explain(error: unknown, blob: Digest): CalyxError {
     if (isCalyxError(error)) return error;
+    const refused = this.#trust.tls && explainTlsFailure(error, this.#origin);
+    if (refused !== undefined) return refused;
+    const mute = this.#trust.tls === undefined && endedWithoutAnswer(error);
     const stalled = error instanceof StalledError || UNDICI_TIMEOUTS.has(systemCode(error) ?? '');
     const code: ErrorCode = stalled ? 'timeout' : 'unavailable';
     const reason = stalled
       ? `sent nothing for ${this.#stallMs / 1000} s`
       : `failed (${errorMessage(error) || String(systemCode(error))})`;
     return new CalyxError(code, `${this.name} ${reason} while the blob ${blob} was read`, {
-      hint: 'check that the store runs and that this machine reaches it',
+      hint: `check that the store runs and that this machine reaches it${mute ? '; a secured one is asked at https://HOST:PORT' : ''}`,
       cause: error,
     });
   }
