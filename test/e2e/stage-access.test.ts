@@ -18,7 +18,7 @@ import { calyxJson } from '../support/cli.js';
 import { ROOT, suiteDirectory } from '../support/directories.js';
 import { expectError } from '../support/expect-error.js';
 import { startStore, type RunningStore } from '../support/running-store.js';
-import { SecuredFront, tokenText } from '../support/secured-front.js';
+import { ScriptedStore, tokenText } from '../support/scripted-store.js';
 import { grantOf, SmallPki, tokenId, type Pair, type Says } from '../support/small-pki.js';
 
 const TINY = join(ROOT, 'models/tiny-calyx');
@@ -29,7 +29,7 @@ const servers: { close(): unknown }[] = [];
 const nodes: RunningNode[] = [];
 let store: RunningStore;
 let pki: SmallPki;
-let front: SecuredFront;
+let front: ScriptedStore;
 let revision: string;
 let node: RunningNode;
 let tokens = 0;
@@ -127,7 +127,7 @@ beforeAll(async () => {
   const added = await calyxJson('add', TINY, '--name', MODEL, '--data', join(directory, 'store'));
   revision = String(added['revision']);
   pki = await SmallPki.make();
-  front = await SecuredFront.start(pki, store.url);
+  front = await ScriptedStore.start(pki, store.url);
   node = await startNode('first', [0, 6], newToken('node', 'acme/*').access);
 }, 60_000);
 afterEach(async () => {

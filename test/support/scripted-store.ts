@@ -9,7 +9,7 @@ import { serverAuth, type Says, type SmallPki } from './small-pki.js';
  * Stands before an open store as its secured one would: HTTPS, certificates for those with a token, and the list of revoked
  * tokens. Everything else the open store answers. What it says is all in the hands of the test.
  */
-export class SecuredFront {
+export class ScriptedStore {
   /** What certificates of each token (as it is sent) say; whoever sends another is refused. */
   readonly tokens = new Map<string, Says>();
   /** How many certificates were issued. */
@@ -36,10 +36,10 @@ export class SecuredFront {
     });
   }
 
-  static async start(pki: SmallPki, storeUrl: string): Promise<SecuredFront> {
+  static async start(pki: SmallPki, storeUrl: string): Promise<ScriptedStore> {
     const own = await pki.pair({ dns: ['store.calyx.internal'], usages: [serverAuth] });
     const server = createHttpsServer({ key: own.key, cert: own.certificate });
-    const front = new SecuredFront(pki, server, new URL(storeUrl));
+    const front = new ScriptedStore(pki, server, new URL(storeUrl));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     return front;
   }
