@@ -116,10 +116,7 @@ export class TokenTable {
   async revoke(id: string): Promise<TokenRecord> {
     return this.#change((tokens) => {
       const token = tokens.get(id);
-      if (token === undefined)
-        throw new CalyxError('not-found', `there is no token ${id.slice(0, 40)}`, {
-          hint: "'calyx token list' shows those that there are",
-        });
+      if (token === undefined) throw noToken(id);
       const revoked = { ...token, revokedAt: token.revokedAt ?? this.#now() };
       tokens.set(id, revoked);
       return publicRecord(revoked);
@@ -172,6 +169,11 @@ export class TokenTable {
     return [...this.#tokens.values()]
       .filter((token) => endOf(token) <= now && endOf(token) > now - DENIED_MS)
       .map(({ id }) => id);
+  }
+
+  /** The time by which tokens are judged, in milliseconds since 1970. */
+  get now(): number {
+    return this.#now();
   }
 
   /** Another number after each token that is revoked or expires, and after each start. */
@@ -323,6 +325,13 @@ function newId(): string {
 
 function sha256(secret: string): Buffer {
   return createHash('sha256').update(secret).digest();
+}
+
+/** The error for an id that is none. */
+export function noToken(id: string): CalyxError {
+  return new CalyxError('not-found', `there is no token ${id.slice(0, 40)}`, {
+    hint: "'calyx token list' shows those that there are",
+  });
 }
 
 /** Makes room for one more: those that are over go early, the oldest first, unless a certificate of theirs may still be good. */
