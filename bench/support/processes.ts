@@ -81,10 +81,11 @@ export interface Server {
 export async function startStore(
   dataDirectory: string,
   nodeOptions: readonly string[] = [],
+  args: readonly string[] = [],
 ): Promise<Server & { readonly url: string }> {
   const child = start(
     process.execPath,
-    [...nodeOptions, CALYX, 'store', '--data', dataDirectory, '--listen', '127.0.0.1:0', '--json'],
+    [...nodeOptions, CALYX, 'store', '--data', dataDirectory, '--listen', '127.0.0.1:0', '--json', ...args],
     ['ignore', 'pipe', 'inherit'],
   );
   const line = await firstLine(child, child.stdout, (text_) => text_.includes('listening'));

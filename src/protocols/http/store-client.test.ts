@@ -1,6 +1,8 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { RefStatement } from '../../core/ref-statement.js';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { credentialOf, serveSecurely, testCluster } from '../../../test/support/secure-server.js';
 import { StoreClient } from './store-client.js';
 
 const MANIFEST = `${'a'.repeat(40)}${'0'.repeat(24)}`;
@@ -71,5 +73,59 @@ describe('StoreClient', () => {
     await expect(identify([{ ...GOOD, model: 'evil/rose' }, GOOD])).resolves.toMatchObject({
       revision: GOOD.revision,
     });
+  });
+});
+
+describe('StoreClient with a credential', () => {
+  const SAID = { model: GOOD.model, revision: GOOD.revision, manifest: GOOD.manifest, generation: 3 };
+
+  /** Asks stores of one cluster, each of which gives one answer, for `revision`. */
+  async function ask(
+    answers: (sign: (statement: RefStatement) => string) => readonly object[],
+    revision = 'main',
+  ): Promise<unknown> {
+    const cluster = await testCluster();
+    const given = answers((statement) => cluster.signRef(statement));
+    const urls = await Promise.all(
+      given.map((answer) =>
+        serveSecurely(cluster, (_request, response) => response.end(JSON.stringify(answer))),
+      ),
+    );
+    const client = new StoreClient({ urls, credential: credentialOf(cluster) });
+    onTestFinished(() => client.close());
+    return client.identify({ model: MODEL, revision });
+  }
+
+  it('believes what the cluster has signed of a ref', async () => {
+    const answered = ask((sign) => [{ ...SAID, ref: 'main', signature: sign({ ...SAID, ref: 'main' }) }]);
+    await expect(answered).resolves.toMatchObject({ revision: GOOD.revision });
+  });
+
+  it.each<[string, (sign: (statement: RefStatement) => string) => object, string]>([
+    ['no signature', () => SAID, 'is not signed'],
+    ['no signature, but a ref', () => ({ ...SAID, ref: 'main' }), 'is not signed'],
+    ['garbage', () => ({ ...SAID, signature: 'x'.repeat(96) }), 'wrong signature'],
+    ['that of another ref', (sign) => ({ ...SAID, ref: 'main', signature: sign({ ...SAID, ref: 'old' }) }), 'wrong signature'],
+    ['that of another model', (sign) => ({ ...SAID, signature: sign({ ...SAID, model: 'acme/other', ref: 'main' }) }), 'wrong signature'],
+    ['that of a lower generation', (sign) => ({ ...SAID, generation: 4, signature: sign({ ...SAID, ref: 'main' }) }), 'wrong signature'],
+  ])('does not believe %s', async (_, answer, says) => {
+    await expect(ask((sign) => [answer(sign)])).rejects.toMatchObject({
+      code: 'corrupt',
+      message: expect.stringMatching(new RegExp(`https://127.*acme/rose@main.*${says}`)) as unknown,
+    });
+  }); // prettier-ignore
+
+  it('takes the valid answer of another store, though a forged one has a higher generation', async () => {
+    const forged = { ...SAID, revision: 'b'.repeat(40), manifest: 'b'.repeat(64), generation: 9 };
+    const answered = ask((sign) => [
+      { ...forged, signature: sign({ ...SAID, ref: 'main' }) },
+      { ...SAID, signature: sign({ ...SAID, ref: 'main' }) },
+      forged,
+    ]);
+    await expect(answered).resolves.toMatchObject({ revision: GOOD.revision });
+  });
+
+  it('needs no signature for a revision, which names its content', async () => {
+    await expect(ask(() => [SAID], GOOD.revision)).resolves.toMatchObject({ revision: GOOD.revision });
   });
 });
