@@ -16,8 +16,7 @@ const RECORD = {
   head: false,
 };
 
-function server(grant: Grant = ANYBODY) {
-  const registry = new NodeRegistry({ lifetimeMs: 12_345, maxNodes: 1 });
+function server(grant: Grant = ANYBODY, registry = new NodeRegistry({ lifetimeMs: 12_345, maxNodes: 1 })) {
   const app = fastify();
   app.decorateRequest('grant', { getter: () => grant });
   app.setErrorHandler((error, _request, reply) =>
@@ -93,5 +92,63 @@ describe('node routes', () => {
     });
     expect(answer.json()).toMatchObject({ code: 'unavailable' });
     expect(registry.list()).toHaveLength(1);
+  });
+
+  describe('with tokens', () => {
+    const OTHER = { ...RECORD, id: ID.replace('3', '4'), model: 'other/name' };
+    const grant = (tokenId: string, models = '*'): Grant => ({
+      tokenId,
+      name: tokenId,
+      role: 'node',
+      models,
+    });
+
+    function shared() {
+      const registry = new NodeRegistry();
+      const as = (who: Grant) => {
+        const { app } = server(who, registry);
+        return {
+          put: async (payload: typeof RECORD) =>
+            (await app.inject({ method: 'PUT', url: `/v1/nodes/${payload.id}`, payload })).json<{
+              code?: string;
+            }>(),
+          remove: async (id: string) =>
+            (await app.inject({ method: 'DELETE', url: `/v1/nodes/${id}` })).json<{ code?: string }>(),
+          list: async () =>
+            nodeListSchema
+              .parse((await app.inject({ url: '/v1/nodes' })).json())
+              .nodes.map(({ model }) => model),
+        };
+      };
+      return { registry, as };
+    }
+
+    it('show the nodes of the models that a grant shows, and take no others', async () => {
+      const { as } = shared();
+      const own = as(grant('a', 'org/*'));
+      expect(await own.put(RECORD)).not.toHaveProperty('code');
+      expect(await own.put(OTHER)).toMatchObject({ code: 'not-found' });
+      expect(await as(grant('b')).put(OTHER)).not.toHaveProperty('code');
+      expect(await own.list()).toEqual(['org/name']);
+      expect(await as(grant('b')).list()).toEqual(['org/name', 'other/name']);
+    });
+
+    it('leave a record to the token that registered it', async () => {
+      const { as, registry } = shared();
+      const [first, second, anybody] = [as(grant('a')), as(grant('b')), as(ANYBODY)];
+      await first.put(RECORD);
+      for (const other of [second, anybody]) {
+        expect(await other.put({ ...RECORD, url: 'http://127.0.0.1:1' })).toMatchObject({ code: 'refused' });
+        expect(await other.remove(ID)).toMatchObject({ code: 'refused' });
+      }
+      expect(registry.list()).toEqual([RECORD]);
+      expect(await first.put(RECORD)).not.toHaveProperty('code');
+      expect(await first.remove(ID)).not.toHaveProperty('code');
+      expect(await second.put(RECORD)).not.toHaveProperty('code');
+      registry.removeOf('a');
+      expect(registry.list()).toEqual([RECORD]);
+      registry.removeOf('b');
+      expect(registry.list()).toEqual([]);
+    });
   });
 });
