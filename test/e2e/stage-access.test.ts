@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { runNode, type RunningNode } from '../../src/app/node/run-node.js';
+import { runNode, type NodeConfig, type RunningNode } from '../../src/app/node/run-node.js';
 import { ModelRunner } from '../../src/app/run/model-runner.js';
 import { NodeConnections } from '../../src/app/run/node-connections.js';
 import { ClusterCertificate } from '../../src/app/node/cluster-certificate.js';
@@ -42,7 +42,17 @@ function newToken(role: 'read' | 'node', models = '*', more: Says = {}): { id: s
   return { id, access: front.access(token) };
 }
 
-function startNode(name: string, blocks: [number, number], stores: StoreAccess): Promise<RunningNode> {
+/** What a node must not be started with. */
+interface Refused extends Partial<NodeConfig> {
+  readonly secured?: boolean;
+}
+
+function startNode(
+  name: string,
+  blocks: [number, number],
+  stores: StoreAccess,
+  more: Partial<NodeConfig> = {},
+): Promise<RunningNode> {
   return runNode({
     stores,
     source: {
@@ -60,6 +70,7 @@ function startNode(name: string, blocks: [number, number], stores: StoreAccess):
     threads: 1,
     logger: pino({ level: 'silent' }),
     signal: never,
+    ...more,
   });
 }
 
@@ -255,6 +266,25 @@ describe('who may be a node', () => {
     }
   });
 
+  it.each([
+    [
+      'beyond loopback without a cluster',
+      { listen: { host: '192.0.2.1', port: 0 } },
+      'refused',
+      'calyx join',
+    ],
+    ['with a cluster and --insecure', { secured: true, insecure: true }, 'usage', '--insecure'],
+    [
+      'with a cluster at an address without TLS',
+      { secured: true, advertise: new URL('http://192.0.2.1:7071') },
+      'usage',
+      '--advertise https://192.0.2.1:7071',
+    ],
+  ] as const)('not %s', async (_what, { secured = false, ...config }: Refused, code, says) => {
+    const stores = secured ? newToken('node').access : { urls: [new URL(store.url)], credential: undefined };
+    await expectError(() => startNode('refused', [0, 1], stores, config), code, says);
+  });
+
   it('not the holder of a token that may only read', async () => {
     await expectError(() => startNode('reader', [0, 1], newToken('read').access), 'refused', '--role node');
   });
@@ -279,6 +309,31 @@ describe('calyx run', () => {
         { maxTokens: 96, temperature: 0, topP: 1, seed: 1, signal: never },
       );
       expect(answer.text).toBe(golden?.text);
+    } finally {
+      await runner.close();
+    }
+  });
+});
+
+describe('a token that is revoked', () => {
+  it('ends what its holder generates, in the middle, within 2 s', async () => {
+    nodes.push(await startNode('rest', [6, 12], newToken('node').access));
+    const { id, access } = newToken('read');
+    const runner = await ModelRunner.open(parseModelSpec(`${MODEL}@${revision}`), access, never);
+    let revokedAt = Infinity;
+    try {
+      const options = { maxTokens: 900, temperature: 0, topP: 1, seed: 1, signal: never };
+      const onText = (): void => {
+        if (revokedAt !== Infinity) return;
+        revokedAt = performance.now();
+        front.deny(id);
+      };
+      // An answer may come to its end by itself; the next one does not come.
+      const generate = async (): Promise<never> => {
+        for (;;) await runner.run({ text: 'Tell me a story.', raw: false }, { ...options, onText });
+      };
+      await expectError(generate, 'unauthenticated', 'revoked');
+      expect(performance.now() - revokedAt).toBeLessThan(2_000);
     } finally {
       await runner.close();
     }
