@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Agent, createServer, request as httpsRequest } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -11,6 +12,7 @@ import { NodeConnections } from '../../src/app/run/node-connections.js';
 import { ClusterCertificate } from '../../src/app/node/cluster-certificate.js';
 import { isSecured } from '../../src/app/node/secured-access.js';
 import type { StoreAccess } from '../../src/core/access.js';
+import { wallClock } from '../../src/core/clock.js';
 import { parseModelSpec } from '../../src/core/names.js';
 import { StageClient } from '../../src/inference/stage-client.js';
 import { StoreClient } from '../../src/protocols/http/store-client.js';
@@ -311,6 +313,26 @@ describe('calyx run', () => {
       expect(answer.text).toBe(golden?.text);
     } finally {
       await runner.close();
+    }
+  });
+});
+
+describe('a client whose certificate is renewed', () => {
+  it('goes on with the new one when the old one is over', async () => {
+    const { access } = newToken('read', '*', { to: 3_000 });
+    if (!isSecured(access)) throw new Error('it has a credential');
+    const certificate = await ClusterCertificate.obtain(access, never);
+    const connections = new NodeConnections(certificate, parseModelSpec(MODEL).model);
+    const identity = { model: MODEL, revision };
+    try {
+      const endsAt = Date.parse(new X509Certificate(certificate.tls.certificate).validTo);
+      const client = await StageClient.connect(node.url, identity, connections.options(node.url));
+      await wallClock.sleep(endsAt + 1 - Date.now());
+      await client.open('session-0000-0001', 4);
+      await client.close('session-0000-0001');
+    } finally {
+      await connections.close();
+      await certificate.close();
     }
   });
 });
