@@ -29,6 +29,8 @@ const directory = suiteDirectory();
 const never = new AbortController().signal;
 const servers: { close(): unknown }[] = [];
 const nodes: RunningNode[] = [];
+/** Ends what lasts for all tests; also if not all of it could be started. */
+const closers: (() => Promise<unknown>)[] = [];
 let store: RunningStore;
 let pki: SmallPki;
 let front: ScriptedStore;
@@ -137,11 +139,14 @@ function shownBy(url: string): Promise<string> {
 
 beforeAll(async () => {
   store = await startStore(join(directory, 'store'));
+  closers.push(() => store.stop());
   const added = await calyxJson('add', TINY, '--name', MODEL, '--data', join(directory, 'store'));
   revision = String(added['revision']);
   pki = await SmallPki.make();
   front = await ScriptedStore.start(pki, store.url);
+  closers.push(() => front.close());
   node = await startNode('first', [0, 6], newToken('node', 'acme/*').access);
+  closers.push(() => node.close());
 }, 60_000);
 afterEach(async () => {
   front.away = false;
@@ -149,9 +154,7 @@ afterEach(async () => {
   await Promise.all(nodes.splice(0).map((one) => one.close()));
 });
 afterAll(async () => {
-  await node.close();
-  await front.close();
-  await store.stop();
+  for (const close of closers.reverse()) await close();
 });
 
 describe('who may use a node', () => {
