@@ -28,7 +28,10 @@ export function demoCommand(program: Command): void {
         const json = options.json === true;
         const say = json ? () => undefined : print;
         const cluster = await DemoCluster.start(signal, {
-          onStore: (url) => say(`store   ${url}`),
+          onStore: (url) => {
+            say(`store   ${url}`);
+            say('        every connection is encrypted, and every machine has a token of its own');
+          },
           onAdded: ({ blocks, bytes }) =>
             say(
               `        holds the only full copy of ${formatModelName(DEMO_MODEL)}: ${blocks} blocks, ${formatSize(bytes)}`,
@@ -39,10 +42,10 @@ export function demoCommand(program: Command): void {
             ),
         });
         try {
-          if (cluster.storeUrl === undefined) throw new Error('the store has no address');
+          if (cluster.access === undefined) throw new Error('the store has no address');
           const runner = await ModelRunner.open(
             { model: DEMO_MODEL, revision: DEFAULT_REF },
-            { urls: [cluster.storeUrl], credential: undefined },
+            cluster.access,
             signal,
           );
           try {

@@ -4,10 +4,19 @@ import { DeadlineError, withDeadline } from './deadline.js';
 import { fromErrorBody } from './error-body.js';
 import { STAGE_PATH } from './stage-description.js';
 
-/** A generation uses one connection at a time; some more let chunks of a prompt and several sessions overlap. */
-const CONNECTIONS = 8;
-const KEEP_ALIVE_MS = 60_000;
-const CONNECT_TIMEOUT_MS = 5_000;
+export const CONNECT_TIMEOUT_MS = 5_000;
+
+/** How connections to nodes are kept. */
+export const STAGE_CONNECTIONS = {
+  // A generation uses one at a time; some more let chunks of a prompt and several sessions overlap.
+  connections: 8,
+  keepAliveTimeout: 60_000,
+  connect: { timeout: CONNECT_TIMEOUT_MS },
+  // The deadline of each call covers both.
+  headersTimeout: 0,
+  bodyTimeout: 0,
+} as const;
+
 /** Errors and descriptions are small. */
 export const MAX_JSON_BYTES = 16 * 1024;
 
@@ -15,8 +24,13 @@ export const MAX_JSON_BYTES = 16 * 1024;
 export interface StageHttpOptions {
   /** Sent with every request, for credentials. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** The connections, where they need TLS settings; it is then the caller's to close. @default a Pool of its own */
-  readonly dispatcher?: Dispatcher;
+  /**
+   * Gives the connections, where they need TLS settings; it is asked for each request, because certificates are renewed. They are the
+   * caller's to close.
+   *
+   * @default a Pool of its own
+   */
+  readonly dispatcher?: () => Dispatcher;
 }
 
 /** What came back. */
@@ -43,32 +57,26 @@ export class StageHttp {
   title: string;
   readonly #path: string;
   readonly #headers: Readonly<Record<string, string>>;
-  readonly #dispatcher: Dispatcher;
-  readonly #owned: boolean;
+  readonly #dispatcher: () => Dispatcher;
+  readonly #own: Pool | undefined;
   readonly #origin: string;
 
   constructor(url: string, options: StageHttpOptions) {
     const parsed = URL.canParse(url) ? new URL(url) : undefined;
     if (parsed === undefined || !/^https?:$/.test(parsed.protocol))
       throw new CalyxError('usage', `'${url}' is not the URL of a node`, {
-        hint: 'write it as http://HOST:PORT',
+        hint: 'write it as http://HOST:PORT, or https://HOST:PORT',
       });
     this.url = url.replace(/\/+$/, '');
     this.title = this.url;
     this.#origin = parsed.origin;
     this.#path = parsed.pathname.replace(/\/+$/, '') + STAGE_PATH;
     this.#headers = options.headers ?? {};
-    this.#owned = options.dispatcher === undefined;
-    this.#dispatcher =
-      options.dispatcher ??
-      new Pool(parsed.origin, {
-        connections: CONNECTIONS,
-        keepAliveTimeout: KEEP_ALIVE_MS,
-        connect: { timeout: CONNECT_TIMEOUT_MS },
-        // The deadline of each call covers both.
-        headersTimeout: 0,
-        bodyTimeout: 0,
-      });
+    if (options.dispatcher === undefined) {
+      const own = new Pool(parsed.origin, STAGE_CONNECTIONS);
+      this.#dispatcher = () => own;
+      this.#own = own;
+    } else this.#dispatcher = options.dispatcher;
   }
 
   async call(method: 'GET' | 'POST' | 'DELETE', path: string, request: StageHttpRequest): Promise<Answer> {
@@ -96,7 +104,7 @@ export class StageHttp {
   }
 
   async close(): Promise<void> {
-    if (this.#owned) await this.#dispatcher.destroy();
+    await this.#own?.destroy();
   }
 
   async #exchange(
@@ -105,7 +113,7 @@ export class StageHttp {
     request: StageHttpRequest,
     signal: AbortSignal,
   ): Promise<Answer> {
-    const response = await this.#dispatcher.request({
+    const response = await this.#dispatcher().request({
       origin: this.#origin,
       path: this.#path + path,
       method: method as Dispatcher.HttpMethod,
@@ -132,17 +140,35 @@ function wasDropped(error: unknown): boolean {
   return ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(systemCode(error) ?? '');
 }
 
+const STRANGER = 'it does not show a certificate of this cluster';
+
+const REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'the connection broke',
+  EPIPE: 'the connection broke',
+  UND_ERR_SOCKET: 'the connection broke',
+  UND_ERR_CONNECT_TIMEOUT: 'no connection within 5 s',
+  ENOTFOUND: 'no such host',
+  // As OpenSSL and Node call what they find wrong with a certificate.
+  SELF_SIGNED_CERT_IN_CHAIN: STRANGER,
+  DEPTH_ZERO_SELF_SIGNED_CERT: STRANGER,
+  UNABLE_TO_GET_ISSUER_CERT: STRANGER,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: STRANGER,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: STRANGER,
+  CERT_SIGNATURE_FAILURE: STRANGER,
+  CERT_HAS_EXPIRED: 'its certificate is over; do the clocks agree?',
+  CERT_NOT_YET_VALID: 'its certificate has not begun; do the clocks agree?',
+  INVALID_PURPOSE: 'its certificate is not one of a node',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is not one of a node',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'it does not speak TLS',
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: 'it does not speak TLS',
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: 'it asks for a certificate of its cluster',
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: 'it does not take a certificate of this cluster',
+};
+
 function reasonOf(error: unknown): string {
   if (error instanceof DeadlineError) return error.message;
-  const reasons: Readonly<Record<string, string>> = {
-    ECONNREFUSED: 'connection refused',
-    ECONNRESET: 'the connection broke',
-    EPIPE: 'the connection broke',
-    UND_ERR_SOCKET: 'the connection broke',
-    UND_ERR_CONNECT_TIMEOUT: 'no connection within 5 s',
-    ENOTFOUND: 'no such host',
-  };
-  return reasons[systemCode(error) ?? ''] ?? errorMessage(error);
+  return REASONS[systemCode(error) ?? ''] ?? errorMessage(error);
 }
 
 /** The JSON of a body, or undefined. */

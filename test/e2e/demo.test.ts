@@ -1,4 +1,5 @@
 import { readFileSync, readdirSync } from 'node:fs';
+import { get } from 'node:https';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { startCalyx, type Running } from '../support/cli.js';
@@ -22,15 +23,24 @@ function startDemo(directory: string, ...args: string[]): Running {
   return startCalyx(['demo', ...args], { TMPDIR: directory });
 }
 
-/** Resolves when the demo has printed `text`. */
-function printed({ child, ended }: Running, text: string): Promise<void> {
+/** Resolves with all that the demo has printed when `text` is among it. */
+function printed({ child, ended }: Running, text: string): Promise<string> {
   return new Promise((resolve, reject) => {
     let all = '';
     child.stdout?.on('data', (piece: string) => {
       all += piece;
-      if (all.includes(text)) resolve();
+      if (all.includes(text)) resolve(all);
     });
     void ended.then((end) => reject(new Error(`the demo ended before: ${JSON.stringify(end)}`)), reject);
+  });
+}
+
+/** How a stranger is answered, who does not even look at the certificate. */
+function statusOf(url: string): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    get(url, { rejectUnauthorized: false }, (answer) => {
+      resolve(answer.resume().statusCode);
+    }).once('error', reject);
   });
 }
 
@@ -75,6 +85,18 @@ describe('calyx demo', () => {
       expect(stdout).toContain(word);
     }
     expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it('speaks TLS, answers no stranger, and shows no token in the list of processes', async () => {
+    const directory = testDirectory();
+    const demo = startDemo(directory, '--once');
+    const [, store] = /^store +(https:\S+)$/m.exec(await printed(demo, 'node-1')) ?? [];
+    const own = processesWith(directory);
+    const telling = [...processesWith('calyx1.'), ...processesWith('calyx://')];
+    expect(own.length).toBeGreaterThan(3);
+    expect(own.filter((pid) => telling.includes(pid))).toEqual([]);
+    expect(await statusOf(new URL('/v1/models', store).href)).toBe(401);
+    expect((await demo.ended).code).toBe(0);
   });
 
   it.each(['SIGINT', 'SIGTERM'] as const)('%s in the middle ends it cleanly', async (signal) => {

@@ -30,11 +30,13 @@ export class Child {
   readonly #events = new Map<string, ChildEvent>();
   #failure: CalyxError | undefined;
 
-  constructor(name: string, args: readonly string[]) {
+  /** @param env beside our own environment: the place for secrets, for everyone can see arguments */
+  constructor(name: string, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
     this.name = name;
     this.#process = spawn(process.execPath, [COMMAND, ...args], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       detached: true,
+      env: { ...process.env, ...env },
     });
     const { stdout, stderr } = this.#process;
     if (stdout !== null) createInterface(stdout).on('line', (line) => this.#take(line));

@@ -4,12 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import type { StoreAccess } from '../../core/access.js';
 import { formatBlockRange, type BlockRange } from '../../core/block-range.js';
 import { formatModelName, type ModelName } from '../../core/names.js';
 import { JsonClient } from '../../protocols/http/json-client.js';
 import { directoryBytes } from '../../storage/files/directory-bytes.js';
 import { addModel, type Added } from '../catalog/add-model.js';
 import { Child } from './child.js';
+import { DemoTokens } from './tokens.js';
 
 /** The model that comes with the package. */
 export const DEMO_MODEL: ModelName = { org: 'calyx', name: 'tiny-calyx' };
@@ -40,7 +42,10 @@ const fetchedSchema = z.object({ bytesNeeded: z.number() });
 const listeningSchema = z.object({ url: z.string() });
 const statusSchema = z.object({ blobBytesSent: z.number() });
 
-/** One store and three nodes as real processes on loopback, in a directory that vanishes with them. */
+/**
+ * One store and three nodes as real processes on loopback, in a directory that vanishes with them. They speak TLS, and each has a token
+ * of its own, as on a real network.
+ */
 export class DemoCluster {
   readonly directory: string;
   readonly #children: Child[] = [];
@@ -52,7 +57,8 @@ export class DemoCluster {
   };
   nodes: DemoNode[] = [];
   added: Added | undefined;
-  storeUrl: URL | undefined;
+  /** How the store is asked, with a token that may only read. */
+  access: StoreAccess | undefined;
 
   private constructor(directory: string) {
     this.directory = directory;
@@ -61,24 +67,25 @@ export class DemoCluster {
 
   /** Starts everything; if that fails, nothing is left. */
   static async start(signal: AbortSignal, events: DemoEvents = {}): Promise<DemoCluster> {
+    const nodeNames = Array.from({ length: NODES }, (_, index) => `node-${index + 1}`);
     const cluster = new DemoCluster(await mkdtemp(join(tmpdir(), 'calyx-demo-')));
     try {
-      const url = await cluster.#startStore(signal);
-      events.onStore?.(url.href);
       const dataDirectory = join(cluster.directory, 'store');
-      cluster.added = await addModel({
-        dataDirectory,
-        directory: MODEL_DIRECTORY,
-        model: DEMO_MODEL,
-        mode: 'copy',
-        signal,
-      });
-      events.onAdded?.(cluster.added);
-      const { blocks, bytes } = cluster.added;
+      const url = await cluster.#startStore(dataDirectory, signal);
+      events.onStore?.(url.href);
+      const [added, tokens] = await Promise.all([
+        addModel({ dataDirectory, directory: MODEL_DIRECTORY, model: DEMO_MODEL, mode: 'copy', signal }),
+        DemoTokens.make(dataDirectory, url, nodeNames, signal),
+      ]);
+      cluster.added = added;
+      cluster.access = tokens.reader;
+      events.onAdded?.(added);
+      const { blocks, bytes } = added;
       const budget = Math.floor(bytes * BUDGET_SHARE);
       cluster.nodes = await Promise.all(
         splitBlocks(blocks, NODES).map(async (range, index) => {
-          const node = await cluster.#startNode(`node-${index + 1}`, range, budget, url, signal);
+          const name = nodeNames[index] ?? '';
+          const node = await cluster.#startNode(name, range, budget, tokens.joinString(name), signal);
           events.onNode?.(node);
           return node;
         }),
@@ -92,8 +99,9 @@ export class DemoCluster {
 
   /** Bytes of blobs that the store has sent. */
   async bytesSent(): Promise<number> {
-    if (this.storeUrl === undefined) return 0;
-    const client = new JsonClient(this.storeUrl);
+    const [url] = this.access?.urls ?? [];
+    if (url === undefined) return 0;
+    const client = new JsonClient(url, { credential: this.access?.credential });
     try {
       return statusSchema.parse(await client.json('/v1/status')).blobBytesSent;
     } finally {
@@ -116,8 +124,7 @@ export class DemoCluster {
     this.#running.add(child);
   }
 
-  async #startStore(signal: AbortSignal): Promise<URL> {
-    const data = join(this.directory, 'store');
+  async #startStore(data: string, signal: AbortSignal): Promise<URL> {
     const store = new Child('the store', [
       'store',
       '--data',
@@ -125,37 +132,28 @@ export class DemoCluster {
       '--listen',
       '127.0.0.1:0',
       '--no-nfs',
+      '--tls',
       '--json',
     ]);
     this.#track(store);
     const { url } = listeningSchema.parse(await store.event('listening', signal));
-    this.storeUrl = new URL(url);
-    return this.storeUrl;
+    return new URL(url);
   }
 
   async #startNode(
     name: string,
     range: BlockRange,
     budget: number,
-    store: URL,
+    joinString: string,
     signal: AbortSignal,
   ): Promise<DemoNode> {
     const data = join(this.directory, name);
     const blocks = formatBlockRange(range);
-    const node = new Child(name, [
-      ...[
-        'node',
-        '--name',
-        name,
-        '--model',
-        formatModelName(DEMO_MODEL),
-        '--blocks',
-        blocks,
-        '--store',
-        store.href,
-      ],
+    const args = [
+      ...['node', '--name', name, '--model', formatModelName(DEMO_MODEL), '--blocks', blocks],
       ...['--data', data, '--budget', String(budget), '--listen', '127.0.0.1:0', '--json'],
-    ]);
+    ];
+    const node = new Child(name, args, { CALYX_STORE: joinString });
     this.#track(node);
     const { bytesNeeded } = fetchedSchema.parse(await node.event('fetched', signal));
     await node.event('listening', signal);

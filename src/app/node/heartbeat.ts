@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { z } from 'zod';
 import type { StoreAccess } from '../../core/access.js';
 import { systemClock, type Clock } from '../../core/clock.js';
-import { errorMessage } from '../../core/errors.js';
+import { errorMessage, isCalyxError } from '../../core/errors.js';
 import type { NodeRecord } from '../../cluster/node-registry.js';
 import { JsonClient } from '../../protocols/http/json-client.js';
 
@@ -10,6 +10,9 @@ const answerSchema = z.object({ lifetimeMs: z.number().min(100).max(3_600_000) }
 
 /** While a store does not answer, it is asked again after so long. */
 const RETRY_MS = 2_000;
+
+/** A store that takes no notice because of who we are is not asked that often. */
+const REFUSED_RETRY_MS = 30_000;
 
 /** A node that leaves waits so long for the stores to take notice. */
 const GOODBYE_MS = 2_000;
@@ -37,8 +40,8 @@ export class Heartbeat {
 
   /** Resolves when each store was asked once, whether it answered or not. */
   async start(): Promise<void> {
-    const lifetimes = await Promise.all(this.#clients.map((client) => this.#tell(client)));
-    this.#loops = this.#clients.map((client, index) => this.#keepTelling(client, lifetimes[index]));
+    const pauses = await Promise.all(this.#clients.map((client) => this.#tell(client)));
+    this.#loops = this.#clients.map((client, index) => this.#keepTelling(client, pauses[index] ?? RETRY_MS));
   }
 
   /** Says goodbye to the stores. */
@@ -54,21 +57,20 @@ export class Heartbeat {
     await Promise.all(this.#clients.map((client) => client.close()));
   }
 
-  async #keepTelling(client: JsonClient, firstLifetime: number | undefined): Promise<void> {
-    let lifetimeMs = firstLifetime;
+  async #keepTelling(client: JsonClient, firstPauseMs: number): Promise<void> {
+    let pauseMs = firstPauseMs;
     for (;;) {
-      // Three times within its lifetime, so that one lost message does not matter.
-      const pauseMs = lifetimeMs === undefined ? RETRY_MS : lifetimeMs / 3;
       try {
         await this.#clock.sleep(pauseMs, this.#stopped.signal);
       } catch {
         return;
       }
-      lifetimeMs = await this.#tell(client);
+      pauseMs = await this.#tell(client);
     }
   }
 
-  async #tell(client: JsonClient): Promise<number | undefined> {
+  /** Returns when the store wants to be told again. */
+  async #tell(client: JsonClient): Promise<number> {
     try {
       const { signal } = this.#stopped;
       const answer = await client.json(`/v1/nodes/${this.#record.id}`, {
@@ -76,11 +78,12 @@ export class Heartbeat {
         body: this.#record,
         signal,
       });
-      return answerSchema.parse(answer).lifetimeMs;
+      // Three times within its lifetime, so that one lost message does not matter.
+      return answerSchema.parse(answer).lifetimeMs / 3;
     } catch (error) {
       if (!this.#stopped.signal.aborted)
         this.#logger.warn({ store: client.url }, `the store does not take notice: ${errorMessage(error)}`);
-      return undefined;
+      return isCalyxError(error, 'unauthenticated', 'refused') ? REFUSED_RETRY_MS : RETRY_MS;
     }
   }
 }

@@ -2,6 +2,7 @@ import { formatBlockRange } from '../../core/block-range.js';
 import { CalyxError, errorMessage, isCalyxError } from '../../core/errors.js';
 import { findRoute, type RouteTarget } from '../../inference/route.js';
 import { StageClient } from '../../inference/stage-client.js';
+import type { StageHttpOptions } from '../../inference/stage-http.js';
 import type { NodeOffer } from '../../protocols/http/store-client.js';
 
 /** Nodes that answer, in the order in which a prompt passes them. */
@@ -16,12 +17,14 @@ export interface ConnectedRoute {
  * something else by now, is left out, and the others are asked for another route.
  *
  * @param revision what all of them must run
+ * @param reach how connections to a node are made; what it throws is the failure of that node alone
  * @throws CalyxError as {@link findRoute} does if the nodes that answer make no route, with the failures of the others
  */
 export async function connectRoute(
   offers: readonly NodeOffer[],
   target: RouteTarget,
   revision: string,
+  reach: (url: string) => StageHttpOptions,
   signal: AbortSignal,
 ): Promise<ConnectedRoute> {
   const identity = { model: target.model, revision };
@@ -33,7 +36,7 @@ export async function connectRoute(
   };
   const connect = async (node: NodeOffer): Promise<void> => {
     try {
-      const stage = await StageClient.connect(node.url, identity, { signal });
+      const stage = await StageClient.connect(node.url, identity, { ...reach(node.url), signal });
       connected.set(node, stage);
       checkOffer(node, stage);
     } catch (error) {

@@ -14,6 +14,7 @@ import { Tokenizer } from '../../inference/tokenizer.js';
 import { StoreClient, type NodeOffer } from '../../protocols/http/store-client.js';
 import { connectRoute } from './connect-route.js';
 import { readModelFile } from './model-files.js';
+import { openNodeAccess, type NodeAccess } from './node-access.js';
 
 /** What to generate from: text, wrapped in the chat template unless `raw`, or token ids as they are. */
 export type Prompt =
@@ -53,12 +54,14 @@ export class ModelRunner {
   /** The nodes that a prompt passes, in order. */
   readonly route: readonly NodeOffer[];
   readonly #stores: StoreClient;
+  readonly #access: NodeAccess;
   readonly #stages: readonly StageClient[];
   readonly #config: DecoderConfig;
   readonly #text: ModelText;
 
   private constructor(
     stores: StoreClient,
+    access: NodeAccess,
     revision: ResolvedRevision,
     route: readonly NodeOffer[],
     stages: readonly StageClient[],
@@ -68,6 +71,7 @@ export class ModelRunner {
     this.revision = revision;
     this.route = route;
     this.#stores = stores;
+    this.#access = access;
     this.#stages = stages;
     this.#config = config;
     this.#text = text;
@@ -81,9 +85,10 @@ export class ModelRunner {
    */
   static async open(spec: ModelSpec, access: StoreAccess, signal: AbortSignal): Promise<ModelRunner> {
     const stores = new StoreClient(access);
-    const stages: StageClient[] = [];
+    let nodeAccess: NodeAccess | undefined;
     try {
       const revision = await stores.resolve(spec, signal);
+      nodeAccess = await openNodeAccess(access, spec.model, signal);
       const text = await readText(stores, revision, signal);
       const config = parseDecoderConfig(
         text.config.text,
@@ -97,11 +102,10 @@ export class ModelRunner {
         store: access.urls.map((url) => url.href.replace(/\/$/, '')).join(','),
       };
       const offers = nodes.filter((node) => node.revision === revision.revision);
-      const route = await connectRoute(offers, target, revision.revision, signal);
-      stages.push(...route.stages);
-      return new ModelRunner(stores, revision, route.nodes, stages, config, text);
+      const route = await connectRoute(offers, target, revision.revision, nodeAccess.reach, signal);
+      return new ModelRunner(stores, nodeAccess, revision, route.nodes, route.stages, config, text);
     } catch (error) {
-      await Promise.all(stages.map((stage) => stage.disconnect()));
+      await nodeAccess?.close();
       await stores.close();
       throw error;
     }
@@ -154,6 +158,7 @@ export class ModelRunner {
 
   async close(): Promise<void> {
     await Promise.all(this.#stages.map((stage) => stage.disconnect()));
+    await this.#access.close();
     await this.#stores.close();
   }
 
@@ -179,7 +184,10 @@ export class ModelRunner {
     const alive = await Promise.all(
       this.route.map(async (node) => {
         try {
-          const stage = await StageClient.connect(node.url, identity, { controlTimeoutMs: ALIVE_MS });
+          const stage = await StageClient.connect(node.url, identity, {
+            ...this.#access.reach(node.url),
+            controlTimeoutMs: ALIVE_MS,
+          });
           await stage.disconnect();
           return [node];
         } catch {

@@ -1,0 +1,112 @@
+import type { Logger } from 'pino';
+import { z } from 'zod';
+import { systemClock, wallClock, type Clock } from '../../core/clock.js';
+import { errorMessage, isCalyxError } from '../../core/errors.js';
+import { JsonClient } from '../../protocols/http/json-client.js';
+import type { SecuredAccess } from './secured-access.js';
+
+/** Options of {@link DenyListFollower}. */
+export interface DenyListFollowerOptions {
+  readonly access: SecuredAccess;
+  /** Is given the ids on the lists of all stores, each time when one has changed. */
+  readonly deny: (tokenIds: readonly string[]) => void;
+  readonly logger: Logger;
+  readonly clock?: Clock;
+}
+
+const answerSchema = z.object({
+  version: z.int().nonnegative(),
+  denied: z.array(z.string().regex(/^[0-9a-f]{12}$/)),
+});
+
+/** A store answers within 20 s, also when nothing has changed. */
+const TIMEOUT_MS = 30_000;
+/** Room for all the tokens that a store can have. */
+const MAX_LIST_BYTES = 1024 * 1024;
+/** Whoever waits for all lists waits no longer: other stores have the same ones. */
+const FIRST_MS = 5_000;
+/** A store that answers at once each time is not asked without a pause. */
+const PAUSE_MS = 100;
+const RETRY_MS = 1_000;
+/** A store that does not know us any more is not asked that often. */
+const REFUSED_RETRY_MS = 30_000;
+
+/**
+ * Asks every store, again and again, which tokens are good for nothing any more; a store answers at the moment when that changes. While
+ * it does not answer, its last list counts.
+ */
+export class DenyListFollower {
+  readonly #options: DenyListFollowerOptions;
+  readonly #clock: Clock;
+  readonly #clients: readonly JsonClient[];
+  readonly #stopped = new AbortController();
+  readonly #lists = new Map<JsonClient, readonly string[]>();
+  readonly #loops: readonly Promise<void>[];
+  /** Resolves when each store has told its list, or has failed to once, or has had its time. */
+  readonly started: Promise<void>;
+
+  constructor(options: DenyListFollowerOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    const { urls, credential } = options.access;
+    this.#clients = urls.map((url) => new JsonClient(url, { credential, timeoutMs: TIMEOUT_MS }));
+    const followed = this.#clients.map((client) => {
+      let asked: () => void = () => undefined;
+      const first = new Promise<void>((resolve) => (asked = resolve));
+      return { first, loop: this.#follow(client, asked) };
+    });
+    this.#loops = followed.map(({ loop }) => loop);
+    const inTime = wallClock.sleep(FIRST_MS, this.#stopped.signal).catch(() => undefined);
+    const all = Promise.all(followed.map(({ first }) => first));
+    this.started = Promise.race([all, inTime]).then(() => undefined);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await Promise.all(this.#loops);
+    await Promise.all(this.#clients.map((client) => client.close()));
+  }
+
+  async #follow(client: JsonClient, asked: () => void): Promise<void> {
+    const { signal } = this.#stopped;
+    let version = 0;
+    let problem: string | undefined;
+    for (;;) {
+      let pauseMs = PAUSE_MS;
+      try {
+        const path = `/v1/access/denied?after=${version}`;
+        const answer = answerSchema.parse(await client.json(path, { signal, maxBytes: MAX_LIST_BYTES }));
+        if (answer.version !== version) {
+          this.#lists.set(client, answer.denied);
+          this.#options.deny([...this.#lists.values()].flat());
+        }
+        version = answer.version;
+        if (problem !== undefined)
+          this.#options.logger.info({ store: client.url }, 'the store tells again which tokens are revoked');
+        problem = undefined;
+      } catch (error) {
+        pauseMs = isCalyxError(error, 'unauthenticated', 'refused') ? REFUSED_RETRY_MS : RETRY_MS;
+        const now = isCalyxError(error) ? error.code : 'internal';
+        if (now !== problem && !signal.aborted) this.#tell(client, error);
+        problem = now;
+      }
+      asked();
+      try {
+        await this.#clock.sleep(pauseMs, signal);
+      } catch {
+        return;
+      }
+    }
+  }
+
+  #tell({ url }: JsonClient, error: unknown): void {
+    const { logger } = this.#options;
+    if (isCalyxError(error, 'unauthenticated'))
+      logger.error(
+        { store: url },
+        `the store does not take the token of this node any more, so the node leaves when its certificate is over: ${errorMessage(error)}`,
+      );
+    else
+      logger.warn({ store: url }, `the store does not tell which tokens are revoked: ${errorMessage(error)}`);
+  }
+}

@@ -1,0 +1,69 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { z } from 'zod';
+import { createCertificateRequest } from '../../cluster/identity/certificate-request.js';
+import { grantOfCertificate } from '../../cluster/identity/certificate-grant.js';
+import type { Grant, TlsSettings } from '../../core/access.js';
+import { CalyxError } from '../../core/errors.js';
+import type { StoreClient } from '../../protocols/http/store-client.js';
+
+/** A key, and what a store has certified of its holder. */
+export interface IssuedCertificate {
+  readonly tls: TlsSettings;
+  readonly grant: Grant;
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number;
+}
+
+const answerSchema = z.object({ certificate: z.string().max(64 * 1024) });
+
+/**
+ * Makes a key, which never leaves this process, and has a store certify it.
+ *
+ * @param ca the certificate of the cluster
+ * @throws CalyxError `unauthenticated` for a token that is not good any more, `unavailable` if no store answers as it should, or if the
+ * clocks differ too much
+ */
+export async function requestCertificate(
+  stores: StoreClient,
+  ca: string,
+  signal: AbortSignal,
+): Promise<IssuedCertificate> {
+  const { key, request } = await createCertificateRequest();
+  return stores.first(async (store) => {
+    const answer = await store.json('/v1/certificates', { method: 'POST', body: { request }, signal });
+    const parsed = answerSchema.safeParse(answer);
+    if (parsed.success) return checked(parsed.data.certificate, key, ca, store.url);
+    throw new CalyxError('unavailable', `${store.url} does not issue certificates as a Calyx store does`, {
+      hint: 'check the address; the store may run another version',
+      cause: parsed.error,
+    });
+  }, signal);
+}
+
+/** What others would refuse is better told here, with its reason. */
+function checked(certificate: string, key: string, ca: string, store: string): IssuedCertificate {
+  const own = readCertificate(certificate, store);
+  const authority = new X509Certificate(ca);
+  const grant = grantOfCertificate(own.raw);
+  if (grant === undefined || !own.checkPrivateKey(createPrivateKey(key)) || !own.verify(authority.publicKey))
+    throw new CalyxError('unavailable', `${store} issued a certificate that is of no use`, {
+      hint: 'the store may run another version',
+    });
+  const [begins, expiresAt, now] = [Date.parse(own.validFrom), Date.parse(own.validTo), Date.now()];
+  if (begins <= now && now < expiresAt) return { tls: { key, certificate, ca }, grant, expiresAt };
+  throw new CalyxError(
+    'unavailable',
+    `${store} issued a certificate that ${now < begins ? 'has not begun' : 'is over'}: the clocks differ`,
+    { hint: 'set the clocks of this machine and of the store (timedatectl)' },
+  );
+}
+
+function readCertificate(pem: string, store: string): X509Certificate {
+  try {
+    return new X509Certificate(pem);
+  } catch (error) {
+    throw new CalyxError('unavailable', `${store} issued a certificate that cannot be read`, {
+      cause: error,
+    });
+  }
+}
