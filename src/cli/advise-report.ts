@@ -42,7 +42,7 @@ function printFacts({ client, link, store }: Advised): void {
   const speed = link.speedMbit === undefined ? 'of unknown speed' : `${link.speedMbit} Mbit/s`;
   const offered = NFS_VERSIONS.filter((version) => store.versions[version] !== 'no');
   print(
-    `store    ${link.address}, versions ${offered.join(', ')}${store.privilegedPorts === 'yes' ? ', privileged ports only' : ''}`,
+    `store    ${link.address}, versions ${offered.join(', ')}${store.privilegedPorts === 'yes' ? ', privileged ports only' : ''}${store.tls === 'no' ? '' : `, TLS ${store.tls}`}`,
   );
   print(
     `way      ${link.interface ?? 'unknown interface'}${link.loopback ? ' (this machine)' : `, ${speed}, MTU ${link.mtu ?? 'unknown'}`}; connect ${milliseconds(link.connectMs)}, round trip ${milliseconds(link.roundTripMs)}`,

@@ -3,6 +3,7 @@ import { parseAllowRule, type AllowRule } from '../app/store/nfs/nfs-access.js';
 import type { NfsConfig } from '../app/store/nfs/serve-nfs.js';
 import { runStore } from '../app/store/run-store.js';
 import { CalyxError } from '../core/errors.js';
+import type { MountSecurity } from '../placement/mount-advice/mount-options.js';
 import { parseListenAddress } from '../protocols/http/create-server.js';
 import { noteListening, printListening } from './store-report.js';
 import { aborted, runCommand, type CommonOptions } from './run-command.js';
@@ -18,6 +19,8 @@ interface StoreCommandOptions extends CommonOptions {
   readonly nfs: string | false;
   readonly allow: readonly string[];
   readonly privilegedPorts?: boolean;
+  readonly nfsRequireTls?: boolean;
+  readonly nfsRequireClientCert?: boolean;
 }
 
 /** `calyx store`: serves the models of a data directory. */
@@ -59,6 +62,11 @@ export function storeCommand(program: Command): void {
         .default([], 'this machine alone'),
     )
     .option('--privileged-ports', 'let only root on the clients mount: source ports below 1024')
+    .option('--nfs-require-tls', 'let nobody mount without TLS (RFC 9289): xprtsec=tls')
+    .option(
+      '--nfs-require-client-cert',
+      'let only clients mount that show a certificate of the cluster: xprtsec=mtls',
+    )
     .option('--json', 'print one line of JSON with the URL when it listens')
     .option('--verbose', 'log every step')
     .action((options: StoreCommandOptions, command: Command) =>
@@ -80,8 +88,9 @@ export function storeCommand(program: Command): void {
               !limitsMounts(options),
             logger: createLogger('store', options.verbose === true),
           });
-          if (options.json === true) printListening(store, dataDirectory);
-          else noteListening(store, dataDirectory, allow);
+          const security = mountSecurity(options);
+          if (options.json === true) printListening(store, dataDirectory, security);
+          else noteListening(store, dataDirectory, { allow, security });
           await aborted(signal);
           await store.close();
           return 0;
@@ -98,13 +107,22 @@ function nfsConfig(options: StoreCommandOptions, allow: readonly AllowRule[]): N
       listen: parseListenAddress(options.nfs),
       allow,
       privilegedPorts: options.privilegedPorts === true,
+      requireTls: options.nfsRequireTls === true,
+      requireClientCertificate: options.nfsRequireClientCert === true,
     };
   if (!limitsMounts(options)) return undefined;
-  throw new CalyxError('usage', '--allow and --privileged-ports do not go with --no-nfs', {
+  const limits = '--allow, --privileged-ports, --nfs-require-tls and --nfs-require-client-cert';
+  throw new CalyxError('usage', `${limits} do not go with --no-nfs`, {
     hint: 'they say who may mount, and without NFS nobody can',
   });
 }
 
-function limitsMounts({ allow, privilegedPorts }: StoreCommandOptions): boolean {
-  return allow.length > 0 || privilegedPorts === true;
+function limitsMounts(options: StoreCommandOptions): boolean {
+  return options.allow.length > 0 || options.privilegedPorts === true || mountSecurity(options) !== undefined;
+}
+
+/** How clients must protect a mount, as its options call it. */
+function mountSecurity(options: StoreCommandOptions): MountSecurity | undefined {
+  if (options.nfsRequireClientCert === true) return 'mtls';
+  return options.nfsRequireTls === true ? 'tls' : undefined;
 }

@@ -14,7 +14,7 @@ export function hex(text: string): Buffer {
 }
 
 /** Who calls in tests. */
-export const TEST_PEER: RpcPeer = { address: '192.0.2.7', port: 1023 };
+export const TEST_PEER: RpcPeer = { address: '192.0.2.7', port: 1023, security: 'none' };
 
 /** Exports that remember what happened to them. */
 export interface TestExports extends NfsExports {

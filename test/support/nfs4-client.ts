@@ -133,7 +133,7 @@ export class TestServer {
   }
 
   connect(address = '192.0.2.7'): RpcConnection {
-    return { peer: { address, port: 700 }, signal: this.#controller.signal };
+    return { peer: { address, port: 700, security: 'none' }, signal: this.#controller.signal };
   }
 
   /** Sends the arguments of COMPOUND. */
@@ -207,16 +207,23 @@ export class TestClient {
   static async start(
     server: TestServer,
     owner = 'client',
-    choices: { verifier?: number; fore?: readonly number[]; reclaimed?: boolean; minor?: number } = {},
+    choices: {
+      verifier?: number;
+      fore?: readonly number[];
+      reclaimed?: boolean;
+      minor?: number;
+      connection?: RpcConnection;
+    } = {},
   ): Promise<TestClient> {
-    const { verifier = 1, fore = LINUX_FORE, reclaimed = true, minor = 1 } = choices;
-    const introduced = await server.compound([exchangeIdOp(owner, verifier)], minor);
+    const { verifier = 1, fore = LINUX_FORE, reclaimed = true, minor = 1, connection } = choices;
+    const on = connection === undefined ? {} : { connection };
+    const introduced = await server.compound([exchangeIdOp(owner, verifier)], minor, on);
     const clientId = introduced.last.body.subarray(0, 8);
     const sequence = introduced.last.body.readUInt32BE(8);
-    const created = await server.compound([createSessionOp(clientId, sequence, fore)], minor);
+    const created = await server.compound([createSessionOp(clientId, sequence, fore)], minor, on);
     if (created.status !== 0) throw new Error(`no session: ${created.status}`);
     const client = new TestClient(server, clientId, created.last.body.subarray(0, 16), minor);
-    if (reclaimed) await client.call([op(58, words(0))]);
+    if (reclaimed) await client.call([op(58, words(0))], on);
     return client;
   }
 

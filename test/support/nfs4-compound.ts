@@ -34,7 +34,7 @@ export function fakeCompound(choices: CompoundChoices): Compound & { readonly lo
   const { tree, minorVersion = 2, room = 1 << 20, source = {}, badSequence } = choices;
   const signal = choices.signal ?? new AbortController().signal;
   const log: CompoundLog = { reads: [], reserved: [], states: [], errors: [], statistics: 0 };
-  const peer = { address: '127.0.0.1', port: 700 };
+  const peer = { address: '127.0.0.1', port: 700, security: 'none' } as const;
   const unused = (): never => {
     throw new CalyxError('internal', 'not for these operations');
   };

@@ -50,6 +50,11 @@ export class RawConnection {
     return new RawConnection(socket);
   }
 
+  /** On a socket that is connected already. */
+  static on(socket: Socket): RawConnection {
+    return new RawConnection(socket);
+  }
+
   send(...pieces: readonly Uint8Array[]): void {
     for (const piece of pieces) this.socket.write(piece);
   }

@@ -201,9 +201,10 @@ class MountSession {
   }
 
   #job({ version, connections, readAheadKb, reads }: Trial, ms: number): Parameters<RoundRunner['run']>[0] {
-    const { store, path, link, client, survey } = this.#options;
+    const { store, path, link, client, survey, storeFacts } = this.#options;
+    const security = storeFacts.tls === 'required' ? 'tls' : undefined;
     const options = [
-      optionString(mountOptions({ version, port: store.port, connections })),
+      optionString(mountOptions({ version, port: store.port, connections, security })),
       // A mount that is there already would lend its pages.
       'nosharecache',
       ...(client.mountHelper ? ['retry=0'] : kernelOptions(version, link)),

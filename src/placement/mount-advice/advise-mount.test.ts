@@ -24,7 +24,11 @@ const LINK: LinkFacts = {
   connectMs: 0.2,
   roundTripMs: 0.2,
 };
-const STORE: StoreFacts = { versions: { '3': 'yes', '4.1': 'yes', '4.2': 'yes' }, privilegedPorts: 'no' };
+const STORE: StoreFacts = {
+  versions: { '3': 'yes', '4.1': 'yes', '4.2': 'yes' },
+  privilegedPorts: 'no',
+  tls: 'no',
+};
 
 function stream(
   version: NfsVersion,
@@ -174,5 +178,30 @@ describe('the advised settings', () => {
       measurements: { file: { path: '/x', bytes: 1000 }, results: [], failed: [] },
     })?.warnings.join('\n');
     for (const word of ['READ_PLUS', 'nfs-common', 'below 1024', 'rough']) expect(said).toContain(word);
+  });
+});
+
+describe('TLS', () => {
+  const able: ClientFacts = { ...CLIENT, kernel: '6.12.0', tls: { kernel: 'yes', tlshd: true } };
+  const offers = (tls: StoreFacts['tls'], client: ClientFacts): ReturnType<typeof adviseMount> =>
+    advise([stream('4.2', [900])], { store: { ...STORE, tls }, client });
+
+  it('is an option where the store wants it, also in the command', () => {
+    const advice = offers('required', able);
+    expect(advice && adviceOptions(advice)).toContain(',xprtsec=tls,');
+    expect(advice?.commands.join('\n')).toContain(',xprtsec=tls,');
+    expect(advice?.warnings.join('\n')).toContain('x509.truststore');
+  });
+
+  it('is recommended where both have it, and not where one has not', () => {
+    expect(offers('offered', able)?.warnings.join('\n')).toContain('add xprtsec=tls');
+    for (const advice of [offers('no', able), offers('offered', CLIENT)])
+      expect(JSON.stringify(advice)).not.toContain('xprtsec');
+  });
+
+  it('says what is missing where the store wants it', () => {
+    const daemon = { ...able, tls: { kernel: 'yes', tlshd: false } } as const;
+    expect(offers('required', CLIENT)?.warnings.join('\n')).toContain('Linux 6.5');
+    expect(offers('required', daemon)?.warnings.join('\n')).toContain('ktls-utils');
   });
 });

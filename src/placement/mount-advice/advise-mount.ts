@@ -39,7 +39,8 @@ export function adviseMount(input: AdviceInput): MountAdvice | undefined {
   if (version === undefined) return undefined;
   const connections = chooseConnections(client, link, version.version, results);
   const readAheadKb = chooseReadAhead(client, link, version.version, results);
-  const target = { version: version.version, port, connections: connections.value };
+  const security = store.tls === 'required' ? ('tls' as const) : undefined;
+  const target = { version: version.version, port, connections: connections.value, security };
   return {
     version,
     connections,
@@ -56,6 +57,7 @@ export function adviseMount(input: AdviceInput): MountAdvice | undefined {
         path,
         mountPoint,
         connections: connections.value,
+        security,
       }),
       readAheadCommand(mountPoint, readAheadKb.value),
     ],

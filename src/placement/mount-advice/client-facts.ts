@@ -49,6 +49,17 @@ export interface StoreFacts {
   readonly versions: Readonly<Record<NfsVersion, Answer>>;
   /** Whether it serves only callers with a source port below 1024. */
   readonly privilegedPorts: Answer;
+  /** Whether it offers RPC-with-TLS (RFC 9289), and whether it answers nothing without. */
+  readonly tls: 'no' | 'offered' | 'required';
+}
+
+/** What can be said against RPC-with-TLS on a machine; undefined for nothing. */
+export function tlsObstacle({ kernel, tls }: ClientFacts): string | undefined {
+  if (tls.kernel === 'no')
+    return `this kernel (${kernel}) has no RPC-with-TLS; it came with Linux 6.5, with CONFIG_NET_HANDSHAKE and CONFIG_TLS`;
+  return tls.tlshd
+    ? undefined
+    : 'tlshd, which shakes hands for the kernel, is not installed: install ktls-utils';
 }
 
 /** Whether the kernel of these facts could mount a version; unknown counts as yes, because the attempt tells. */

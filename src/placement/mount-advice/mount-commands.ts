@@ -1,5 +1,5 @@
 import type { NfsVersion } from './client-facts.js';
-import { mountOptions, optionString } from './mount-options.js';
+import { mountOptions, optionString, type MountSecurity } from './mount-options.js';
 import { shellQuote } from './shell-quote.js';
 
 /** What to mount, and where. */
@@ -14,6 +14,8 @@ export interface MountCommandOptions {
   readonly mountPoint?: string;
   /** @default 1 */
   readonly connections?: number;
+  /** @default no TLS */
+  readonly security?: MountSecurity | undefined;
 }
 
 /** Where a mount goes unless told otherwise. */
@@ -37,9 +39,10 @@ export function mountCommands({
   path = '/',
   mountPoint = DEFAULT_MOUNT_POINT,
   connections = 1,
+  security,
 }: MountCommandOptions): string[] {
   return versions.map((version) => {
-    const options = optionString(mountOptions({ version, port, connections }));
+    const options = optionString(mountOptions({ version, port, connections, security }));
     const source = shellQuote(mountSource(host, path));
     return `mount -t nfs -o ${options} ${source} ${shellQuote(mountPoint)}`;
   });

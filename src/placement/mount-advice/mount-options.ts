@@ -1,5 +1,8 @@
 import type { NfsVersion } from './client-facts.js';
 
+/** How RPC-with-TLS (RFC 9289) protects a mount: `tls` knows the store, with `mtls` the store knows the client too. */
+export type MountSecurity = 'tls' | 'mtls';
+
 /** What options depend on. */
 export interface MountTarget {
   readonly version: NfsVersion;
@@ -7,6 +10,8 @@ export interface MountTarget {
   readonly port: number;
   /** TCP connections; 1 needs no option. @default 1 */
   readonly connections?: number;
+  /** @default no TLS */
+  readonly security?: MountSecurity | undefined;
 }
 
 /** An option of mount(8), or several that belong together, and why it is there. */
@@ -19,7 +24,7 @@ export interface MountOption {
 export const READ_BYTES = 1_048_576;
 
 /** The options that we recommend, in the order in which they are written. See nfs(5) for each. */
-export function mountOptions({ version, port, connections = 1 }: MountTarget): MountOption[] {
+export function mountOptions({ version, port, connections = 1, security }: MountTarget): MountOption[] {
   const options: MountOption[] = [
     { option: 'ro', why: 'published content never changes; every write would be refused' },
     { option: `vers=${version}`, why: 'the version alone, without attempts at others' },
@@ -34,6 +39,14 @@ export function mountOptions({ version, port, connections = 1 }: MountTarget): M
       },
       { option: 'nolock', why: 'nothing is ever locked; without it the client wants rpc.statd' },
     );
+  if (security !== undefined)
+    options.push({
+      option: `xprtsec=${security}`,
+      why:
+        security === 'tls'
+          ? 'everything goes through TLS; needs Linux 6.5 and tlshd, which trusts the certificate of the cluster'
+          : 'everything goes through TLS, and tlshd shows the certificate of this machine; needs Linux 6.5',
+    });
   options.push(
     {
       option: 'hard',

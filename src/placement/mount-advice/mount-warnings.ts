@@ -1,5 +1,5 @@
 import type { AdviceInput } from './advice-input.js';
-import { canMount, NFS_VERSIONS } from './client-facts.js';
+import { canMount, NFS_VERSIONS, tlsObstacle, type ClientFacts, type StoreFacts } from './client-facts.js';
 
 /** Files smaller than this are read too fast to tell one way from another. */
 const SMALL_FILE = 64 * 2 ** 20;
@@ -28,6 +28,7 @@ export function mountWarnings({ client, store, measurements, link }: AdviceInput
     warnings.push(
       'the store serves source ports below 1024 only: mount as root of the machine, and without noresvport',
     );
+  warnings.push(...tlsWarnings(client, store));
   if (client.readPlus === 'yes')
     warnings.push(
       'this kernel asks with READ_PLUS on 4.2; Calyx answers that it has none, and the kernel goes on with READ. Of another server make sure that files read right, or take 4.1',
@@ -35,4 +36,18 @@ export function mountWarnings({ client, store, measurements, link }: AdviceInput
   if (link.mtu !== undefined && !link.loopback && link.mtu < 1500)
     warnings.push(`the MTU of ${link.interface ?? 'the link'} is ${link.mtu}, less than Ethernet's 1500`);
   return warnings;
+}
+
+const TRUST =
+  'tlshd must trust the certificate of the cluster ([authenticate.client] x509.truststore in /etc/tlshd.conf)';
+
+function tlsWarnings(client: ClientFacts, { tls }: StoreFacts): string[] {
+  if (tls === 'no') return [];
+  const obstacle = tlsObstacle(client);
+  if (tls === 'required')
+    return [
+      obstacle === undefined ? `the store wants TLS: ${TRUST}` : `the store wants TLS, but ${obstacle}`,
+    ];
+  if (obstacle !== undefined) return [];
+  return [`the store offers TLS, and this machine has it: add xprtsec=tls to encrypt what is read; ${TRUST}`];
 }

@@ -1,4 +1,5 @@
 import { RpcClient } from '../rpc/rpc-client.js';
+import type { ClientTls } from '../rpc/start-tls.js';
 import type { Codec } from '../xdr/codec.js';
 import { XdrReader } from '../xdr/xdr-reader.js';
 import type { XdrWriter } from '../xdr/xdr-writer.js';
@@ -32,6 +33,8 @@ export interface CallerOptions {
   readonly timeoutMs: number;
   /** For each call. */
   readonly callTimeoutMs: number;
+  /** @default no TLS */
+  readonly tls?: ClientTls | undefined;
 }
 
 /** As kernels do for root. */

@@ -13,7 +13,8 @@ export interface ConnectOptions {
   readonly localPort?: 'privileged';
 }
 
-const CONNECT_TIMEOUT_MS = 10_000;
+/** For a connection, unless told otherwise. */
+export const CONNECT_TIMEOUT_MS = 10_000;
 /** Source ports that Linux takes for NFS by default (sunrpc.min_resvport, max_resvport). */
 const PRIVILEGED_PORTS = { first: 665, last: 1023 } as const;
 /** Several clients may run at once, each with some ports. */

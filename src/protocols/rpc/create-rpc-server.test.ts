@@ -103,7 +103,11 @@ describe('a call and its reply, byte by byte', () => {
       });
       expect(each.xid).toBe(9);
       expect(each.argumentBytes).toBe(12);
-      expect(each.connection.peer).toEqual({ address: '127.0.0.1', port: connection.socket.localPort });
+      expect(each.connection.peer).toEqual({
+        address: '127.0.0.1',
+        port: connection.socket.localPort,
+        security: 'none',
+      });
     }
     expect(seen).toHaveLength(2);
   });

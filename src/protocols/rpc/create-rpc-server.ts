@@ -2,11 +2,13 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import { systemClock, type Clock } from '../../core/clock.js';
 import { CalyxError, errorMessage, systemCode } from '../../core/errors.js';
 import { ArgumentBudget } from './argument-budget.js';
-import { ConnectionWatch } from './connection-watch.js';
+import { ConnectionWatch, type ClientWatch, type WatchedClient } from './connection-watch.js';
 import { ReplyBudget } from './reply-budget.js';
 import type { RpcPeer, RpcProgram } from './rpc-program.js';
-import { ServerConnection, type ServerContext } from './server-connection.js';
+import { ServerConnection, type ConnectionParts, type ServerContext } from './server-connection.js';
 import { RPC_SERVER_LIMITS, type RpcServerOptions } from './server-options.js';
+import { TlsDoor } from './tls-door.js';
+import { TlsHandshake } from './tls-handshake.js';
 
 /** Where to listen; port 0 takes a free one. */
 export interface RpcAddress {
@@ -36,6 +38,8 @@ export interface RpcServer {
   close(): Promise<void>;
   connections(): number;
   load(): RpcServerLoad;
+  /** Closes the connections of these peers at once. */
+  disconnect(which: (peer: RpcPeer) => boolean): void;
 }
 
 /** Middleboxes forget connections that say nothing, and machines lose power: the kernel asks after this time. */
@@ -57,7 +61,8 @@ class TcpRpcServer implements RpcServer {
   readonly #clock: Clock;
   readonly #context: ServerContext;
   readonly #server: Server;
-  readonly #watches = new Map<ServerConnection, ConnectionWatch>();
+  readonly #door: TlsDoor | undefined;
+  readonly #watches = new Map<WatchedClient, ClientWatch>();
   readonly #closed = new AbortController();
   #closing: Promise<void> | undefined;
   #whenEmpty: (() => void) | undefined;
@@ -76,9 +81,12 @@ class TcpRpcServer implements RpcServer {
       callBytes: new ArgumentBudget(limits.maxTotalArgumentBytes),
       longRecordBytes: new ArgumentBudget(limits.maxTotalArgumentBytes),
       onError: (what, peer, error) => options.onError?.(what, peer, error),
+      onEntry: (peer, allowed) => options.onEntry?.(peer, allowed),
       onReply: (connection, reply) => options.onReply?.(connection, reply),
       onClose: (connection) => this.#forget(connection),
+      onStartTls: (connection, socket) => this.#startTls(connection, socket),
     };
+    this.#door = options.tls === undefined ? undefined : new TlsDoor(options.tls, limits.handshakeTimeoutMs);
     this.#server = createServer(
       { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
       (socket) => this.#accept(socket),
@@ -111,7 +119,7 @@ class TcpRpcServer implements RpcServer {
 
   load(): RpcServerLoad {
     let calls = 0;
-    for (const connection of this.#watches.keys()) calls += connection.calls;
+    for (const client of this.#watches.keys()) calls += client.calls;
     const { callBytes, longRecordBytes, replies } = this.#context;
     return {
       connections: this.#watches.size,
@@ -121,19 +129,23 @@ class TcpRpcServer implements RpcServer {
     };
   }
 
+  disconnect(which: (peer: RpcPeer) => boolean): void {
+    for (const client of [...this.#watches.keys()]) if (which(client.peer)) client.drop();
+  }
+
   async #close(): Promise<void> {
     this.#closed.abort();
     this.#server.close();
     if (this.#watches.size === 0) return;
     const empty = new Promise<void>((resolve) => (this.#whenEmpty = resolve));
-    for (const connection of [...this.#watches.keys()]) connection.finish();
+    for (const client of [...this.#watches.keys()]) client.finish();
     const enough = new AbortController();
     await Promise.race([
       empty,
       this.#clock.sleep(this.#context.limits.closeTimeoutMs, enough.signal).catch(() => undefined),
     ]);
     enough.abort();
-    for (const connection of this.#watches.keys()) connection.drop();
+    for (const client of [...this.#watches.keys()]) client.drop();
     await empty;
   }
 
@@ -144,29 +156,61 @@ class TcpRpcServer implements RpcServer {
       socket.destroy();
       return;
     }
-    const { admit } = this.#options;
-    const connection = new ServerConnection(socket, peer, admit === undefined || admit(peer), this.#context);
+    this.#connect({ socket, peer, offersTls: this.#door !== undefined });
+  }
+
+  #connect(parts: Omit<ConnectionParts, 'admitted' | 'secured'>): void {
+    const { admit, requireTls = false } = this.#options;
+    const { peer } = parts;
+    const admitted = admit === undefined || admit(peer);
+    const secured = !requireTls || peer.security === 'tls';
+    const connection = new ServerConnection({ ...parts, admitted, secured }, this.#context);
     this.#watches.set(connection, new ConnectionWatch(connection, this.#context.limits, this.#clock.now()));
+  }
+
+  /** The place of a connection goes to the handshake, and from there to the connection within TLS. */
+  #startTls(connection: ServerConnection, transport: Socket): void {
+    this.#watches.delete(connection);
+    const { peer } = connection;
+    const handshake = new TlsHandshake(transport, peer);
+    this.#watches.set(handshake, handshake);
+    if (this.#door === undefined || this.#closed.signal.aborted) {
+      transport.once('close', () => this.#forget(handshake));
+      handshake.drop();
+      return;
+    }
+    handshake.begin(this.#door, {
+      done: (socket, secured) => {
+        const hasPlace = this.#watches.has(handshake) && !this.#closed.signal.aborted;
+        if (hasPlace) this.#connect({ socket, transport, peer: secured, offersTls: false });
+        else socket.destroy();
+        this.#forget(handshake);
+      },
+      failed: (reason) => {
+        this.#forget(handshake);
+        if (reason !== undefined) this.#context.onError('client dropped', peer, reason);
+      },
+    });
   }
 
   /** If all places are taken, gives up the connection that is longest idle, first strangers and those on which nothing ever came. */
   #makeRoom(): boolean {
     if (this.#watches.size < this.#context.limits.maxConnections) return true;
-    let victim: ConnectionWatch | undefined;
+    let victim: ClientWatch | undefined;
     for (const watch of this.#watches.values()) {
-      if (watch.connection.calls > 0) continue;
+      if (watch.client.calls > 0) continue;
       // The map has them in the order in which they came, so the first of equals is the oldest.
       if (victim === undefined || (watch.lastReadAt ?? -Infinity) < (victim.lastReadAt ?? -Infinity))
         victim = watch;
     }
     if (victim === undefined) return false;
-    victim.connection.drop();
-    this.#forget(victim.connection);
+    victim.client.drop();
+    this.#forget(victim.client);
     return true;
   }
 
-  #forget(connection: ServerConnection): void {
-    this.#watches.delete(connection);
+  #forget(client: WatchedClient): void {
+    this.#watches.delete(client);
     if (this.#watches.size === 0) this.#whenEmpty?.();
   }
 
@@ -188,7 +232,7 @@ class TcpRpcServer implements RpcServer {
 function peerOf(socket: Socket): RpcPeer | undefined {
   const { remoteAddress, remotePort } = socket;
   if (remoteAddress === undefined || remotePort === undefined) return undefined;
-  return { address: remoteAddress.replace(/^::ffff:(?=\d+\.)/i, ''), port: remotePort };
+  return { address: remoteAddress.replace(/^::ffff:(?=\d+\.)/i, ''), port: remotePort, security: 'none' };
 }
 
 function listenError(error: Error, { host, port }: RpcAddress): CalyxError {

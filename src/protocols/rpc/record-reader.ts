@@ -49,6 +49,11 @@ export class RecordReader {
     );
   }
 
+  /** True if everything that came was taken out, to the last byte. */
+  get drained(): boolean {
+    return this.#at >= this.#chunk.byteLength && !this.midRecord;
+  }
+
   /** Bytes that the record which is being collected takes. */
   get collecting(): number {
     return this.#collected.byteLength;

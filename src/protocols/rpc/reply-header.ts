@@ -8,8 +8,11 @@ import {
   RejectStatus,
   ReplyStatus,
   RPC_VERSION,
+  STARTTLS,
   type AuthStatus,
 } from './rpc-protocol.js';
+
+const NO_VERIFIER = new Uint8Array();
 
 /** A message with room for its record mark before it. */
 export class MessageWriter extends XdrWriter {
@@ -25,6 +28,11 @@ export class MessageWriter extends XdrWriter {
 /** A reply up to the result of the procedure (RFC 5531, section 9). */
 export function acceptedReply(xid: number): MessageWriter {
   return accepted(xid, AcceptStatus.SUCCESS);
+}
+
+/** The reply to the probe of RFC 9289 (section 4.1): TLS may begin. */
+export function startTlsReply(xid: number): MessageWriter {
+  return accepted(xid, AcceptStatus.SUCCESS, STARTTLS);
 }
 
 /** A reply that says why the procedure was not run or has no result. */
@@ -61,10 +69,10 @@ export function authError(xid: number, status: AuthStatus): MessageWriter {
   return writer;
 }
 
-function accepted(xid: number, status: number): MessageWriter {
+function accepted(xid: number, status: number, verifier: Uint8Array = NO_VERIFIER): MessageWriter {
   const writer = reply(xid, ReplyStatus.ACCEPTED);
   writer.uint32(Flavor.NONE);
-  writer.uint32(0);
+  writer.opaque(verifier);
   writer.uint32(status);
   return writer;
 }

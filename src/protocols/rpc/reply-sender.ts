@@ -9,13 +9,16 @@ export interface Outgoing {
 /** Writes replies to a socket in the order in which they are handed over, each of several buffers that are never joined. */
 export class ReplySender {
   readonly #socket: Socket;
+  readonly #transport: Socket;
   /** Handed to the socket; it calls back in the same order. */
   readonly #inFlight: Outgoing[] = [];
   #taken = 0;
   #closed = false;
 
-  constructor(socket: Socket) {
+  /** @param transport of TCP, if `socket` encrypts */
+  constructor(socket: Socket, transport: Socket = socket) {
     this.#socket = socket;
+    this.#transport = transport;
   }
 
   /** Replies that the kernel did not take yet. */
@@ -25,7 +28,9 @@ export class ReplySender {
 
   /** Changes whenever the kernel takes something, as long as replies are pending. */
   get progress(): string {
-    return `${this.#taken} ${unsentBytes(this.#socket)}`;
+    // A TLS socket counts what waits to be encrypted or sent, in steps of many records; the kernel takes those bit by bit.
+    const encrypted = this.#transport === this.#socket ? 0 : unsentBytes(this.#socket);
+    return `${this.#taken} ${encrypted} ${unsentBytes(this.#transport)}`;
   }
 
   /** `buffers` are at least one. */

@@ -6,17 +6,20 @@ import type { Codec } from '../xdr/codec.js';
 import { XdrError } from '../xdr/xdr-error.js';
 import { XdrReader } from '../xdr/xdr-reader.js';
 import { writeCallHeader } from './call-header.js';
-import { connectSocket, type ConnectOptions } from './connect-socket.js';
+import { CONNECT_TIMEOUT_MS, connectSocket, type ConnectOptions } from './connect-socket.js';
 import { writeCredential } from './credentials.js';
 import { RecordReader } from './record-reader.js';
 import { MessageWriter } from './reply-header.js';
 import { readReplyHeader } from './reply-reader.js';
 import { MessageType } from './rpc-protocol.js';
 import type { RpcCredential } from './rpc-program.js';
+import { startTls, type ClientTls } from './start-tls.js';
 
 export interface RpcClientOptions extends ConnectOptions {
   /** The longest reply that is accepted. @default 4 MiB */
   readonly maxRecordBytes?: number;
+  /** Begins TLS before the first call. @default no TLS */
+  readonly tls?: ClientTls | undefined;
 }
 
 /** Options of {@link RpcClient.call}. */
@@ -63,9 +66,25 @@ export class RpcClient {
     socket.on('close', () => this.#break('unavailable', 'closed the connection'));
   }
 
-  /** Throws CalyxError `unavailable`, `timeout`, or `refused` if there is no privileged port, or the signal's reason. */
+  /**
+   * Throws CalyxError `unavailable`, `timeout`, or `refused` if there is no privileged port, or the signal's reason; and with TLS as
+   * {@link startTls} does.
+   */
   static async connect(options: RpcClientOptions): Promise<RpcClient> {
-    return new RpcClient(await connectSocket(options), options);
+    const { tls, timeoutMs = CONNECT_TIMEOUT_MS, signal } = options;
+    const socket = await connectSocket(options);
+    if (tls === undefined) return new RpcClient(socket, options);
+    const deadline = AbortSignal.timeout(timeoutMs);
+    const both = signal === undefined ? deadline : AbortSignal.any([signal, deadline]);
+    const server = `${options.host}:${options.port}`;
+    try {
+      return new RpcClient(await startTls(socket, server, tls, both), options);
+    } catch (error) {
+      if (!deadline.aborted || signal?.aborted === true) throw error;
+      throw new CalyxError('timeout', `${server} did not begin TLS within ${timeoutMs / 1000} s`, {
+        cause: error,
+      });
+    }
   }
 
   /**

@@ -9,6 +9,10 @@ export interface RpcPeer {
   /** IP address; an IPv4 address that came in through IPv6 is written as IPv4. */
   readonly address: string;
   readonly port: number;
+  /** How the connection is protected: not at all, or by TLS (RFC 9289). */
+  readonly security: 'none' | 'tls';
+  /** DER; only if TLS has proven that the CA of the server issued it, that it is for clients and not over, and that the peer has its key. */
+  readonly certificate?: Uint8Array;
 }
 
 /** Whom a caller says it acts for (RFC 5531, section 8.2). Nobody has checked it. */
@@ -65,6 +69,8 @@ export interface RpcProgram {
   /** As assigned, e.g. 100003 for NFS. */
   readonly program: number;
   readonly versions: ReadonlyMap<number, RpcVersion>;
+  /** Also answered without TLS where the server requires it: its clients cannot do otherwise. @default false */
+  readonly withoutTls?: boolean;
 }
 
 /** A procedure with codecs for its arguments and its result. */

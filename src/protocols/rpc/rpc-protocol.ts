@@ -21,7 +21,13 @@ export const AuthStatus = { BADCRED: 1, REJECTEDCRED: 2, BADVERF: 3, TOOWEAK: 5 
 export type AuthStatus = (typeof AuthStatus)[keyof typeof AuthStatus];
 
 /** Flavors of authentication as IANA lists them. */
-export const Flavor = { NONE: 0, SYS: 1, SHORT: 2, GSS: 6 } as const;
+export const Flavor = { NONE: 0, SYS: 1, SHORT: 2, GSS: 6, TLS: 7 } as const;
+
+/** The body of the verifier which says that TLS begins with the next byte (RFC 9289, section 4.1). */
+export const STARTTLS = Buffer.from('STARTTLS', 'latin1');
+
+/** The name of RPC among the protocols that TLS can carry (RFC 9289, section 8.2). */
+export const TLS_PROTOCOL = 'sunrpc';
 
 /** The body of a credential or verifier (RFC 5531, section 8.2). */
 export const MAX_AUTH_BYTES = 400;

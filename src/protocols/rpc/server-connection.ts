@@ -26,8 +26,23 @@ export interface ServerContext {
   readonly longRecordBytes: ArgumentBudget;
   onError(what: string, peer: RpcPeer, error: unknown): void;
   onReply(connection: RpcConnection, reply: Uint8Array): void;
+  onEntry(peer: RpcPeer, allowed: boolean): void;
   /** The connection is closed. */
   onClose(connection: ServerConnection): void;
+  /** The client was told to begin TLS. The connection is over, its socket is not, and nobody reads from it. */
+  onStartTls(connection: ServerConnection, socket: Socket): void;
+}
+
+/** What a connection is made of. */
+export interface ConnectionParts {
+  readonly socket: Socket;
+  /** The socket of TCP, if the other one encrypts. @default socket */
+  readonly transport?: Socket;
+  readonly peer: RpcPeer;
+  readonly admitted: boolean;
+  /** As protected as the server requires it. */
+  readonly secured: boolean;
+  readonly offersTls: boolean;
 }
 
 /** Records up to this length always have room; longer ones share a bound. */
@@ -53,29 +68,38 @@ export class ServerConnection implements CallHost {
   #paused = false;
   #woken = false;
   #closing = false;
+  /** The answer to the probe is on its way: nothing that comes from now on is a call. */
+  #startingTls = false;
+  #handedOver = false;
 
-  constructor(socket: Socket, peer: RpcPeer, admitted: boolean, context: ServerContext) {
+  constructor(parts: ConnectionParts, context: ServerContext) {
+    const { socket, peer, admitted, secured, offersTls } = parts;
     this.peer = peer;
     this.#socket = socket;
     this.#context = context;
     this.share = context.replies.share();
-    this.#sender = new ReplySender(socket);
-    this.#routes = { programs: context.programs, admitted, credentials: new CredentialReader() };
+    this.#sender = new ReplySender(socket, parts.transport);
+    const told = { true: false, false: false };
+    this.#routes = {
+      programs: context.programs,
+      admitted,
+      secured,
+      credentials: new CredentialReader(),
+      offersTls,
+      onEntry: (allowed) => {
+        if (told[`${allowed}`]) return;
+        told[`${allowed}`] = true;
+        context.onEntry(peer, allowed);
+      },
+    };
     const { maxRecordBytes } = context.limits;
     this.#records = new RecordReader(
-      admitted ? maxRecordBytes : Math.min(maxRecordBytes, SMALL_RECORD_BYTES),
+      this.admitted ? maxRecordBytes : Math.min(maxRecordBytes, SMALL_RECORD_BYTES),
     );
     // As many calls as there may be listen to it.
     setMaxListeners(0, this.#gone.signal);
-    socket.on('data', (chunk: Buffer) => {
-      this.#records.push(chunk);
-      this.#read();
-    });
-    // As a kernel server has it: who sends no more waits for no more answers. Those that are on their way still go out.
-    socket.on('end', () => {
-      this.#abandon();
-      socket.destroySoon();
-    });
+    socket.on('data', this.#onData);
+    socket.on('end', this.#onEnd);
     // A client that went away without a word is nothing to report; 'close' follows.
     socket.on('error', () => undefined);
     socket.on('close', this.#onClose);
@@ -90,8 +114,9 @@ export class ServerConnection implements CallHost {
     return this.#calls;
   }
 
+  /** False for one that gets an answer to hardly anything. */
   get admitted(): boolean {
-    return this.#routes.admitted;
+    return this.#routes.admitted && this.#routes.secured;
   }
 
   get midRecord(): boolean {
@@ -138,7 +163,7 @@ export class ServerConnection implements CallHost {
 
   /** Takes calls out of what has arrived while there is room for them, and asks for more if that was all. */
   readonly #read = (): void => {
-    if (this.#reading || this.#socket.destroyed) return;
+    if (this.#reading || this.#handedOver || this.#socket.destroyed) return;
     this.#reading = true;
     let drained = false;
     // What is answered at once goes out together.
@@ -177,6 +202,7 @@ export class ServerConnection implements CallHost {
 
   #hasRoom(): boolean {
     const { limits, callBytes } = this.#context;
+    if (this.#startingTls) return false;
     if (this.#closing || this.#calls >= limits.maxCalls || this.#argumentBytes >= limits.maxArgumentBytes)
       return false;
     // Replies count also if nobody asked for their room before.
@@ -219,9 +245,36 @@ export class ServerConnection implements CallHost {
       this.#answer(call, route);
       return;
     }
+    if ('startTls' in route) {
+      this.#startTls(call, route.startTls);
+      return;
+    }
     call.credential = route.credential;
     call.argumentBytes = reader.remaining;
     this.#run(call, route.procedure, reader);
+  }
+
+  /**
+   * What came in the clear must never pass for something that TLS protected, and no reply may go out in the clear after TLS has begun. So
+   * the probe has to come alone.
+   */
+  #startTls(call: ServerCall, reply: MessageWriter): void {
+    this.#startingTls = true;
+    if (this.#calls > 1 || !this.#records.drained)
+      this.drop(new CalyxError('corrupt', 'it sent other calls around its probe for TLS'));
+    this.#answer(call, reply, () => this.#handOver());
+  }
+
+  #handOver(): void {
+    const socket = this.#socket;
+    if (!socket.writable) {
+      socket.destroy();
+      return;
+    }
+    this.#handedOver = true;
+    socket.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose);
+    this.#retire();
+    this.#context.onStartTls(this, socket);
   }
 
   #run(call: ServerCall, procedure: RpcProcedure, args: XdrReader): void {
@@ -246,12 +299,19 @@ export class ServerConnection implements CallHost {
     this.#answer(call, failedReply(call.xid, garbage ? AcceptStatus.GARBAGE_ARGS : AcceptStatus.SYSTEM_ERR));
   }
 
-  #answer(call: ServerCall, reply: MessageWriter): void {
+  #answer(call: ServerCall, reply: MessageWriter, whenSent?: () => void): void {
     call.arrival.calls -= 1;
     if (call.arrival.calls === 0) this.#countArguments(-call.arrival.bytes);
     const written = reply.finishRecord();
     call.answered(written);
-    this.#sender.send(written.buffers, call);
+    if (whenSent === undefined) this.#sender.send(written.buffers, call);
+    else
+      this.#sender.send(written.buffers, {
+        gone: () => {
+          call.gone();
+          whenSent();
+        },
+      });
   }
 
   #countArguments(bytes: number): void {
@@ -265,12 +325,28 @@ export class ServerConnection implements CallHost {
     this.share.close();
   }
 
+  readonly #onData = (chunk: Buffer): void => {
+    this.#records.push(chunk);
+    this.#read();
+  };
+
+  /** As a kernel server has it: who sends no more waits for no more answers. Those that are on their way still go out. */
+  readonly #onEnd = (): void => {
+    this.#abandon();
+    this.#socket.destroySoon();
+  };
+
   readonly #onClose = (): void => {
+    this.#retire();
+    this.#context.onClose(this);
+  };
+
+  /** Gives back what it has of the server. */
+  #retire(): void {
     this.#context.callBytes.forget(this.#read);
     this.#context.longRecordBytes.count(-this.#collecting);
     this.#collecting = 0;
     this.#abandon();
     this.#sender.close();
-    this.#context.onClose(this);
-  };
+  }
 }

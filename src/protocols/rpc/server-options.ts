@@ -1,3 +1,4 @@
+import type { TlsSettings } from '../../core/access.js';
 import type { Clock } from '../../core/clock.js';
 import type { RpcConnection, RpcPeer } from './rpc-program.js';
 
@@ -30,6 +31,8 @@ export interface RpcServerLimits {
   readonly idleTimeoutMs: number;
   /** How often clients that take longer are looked for. @default 5_000 */
   readonly checkMs: number;
+  /** A TLS handshake must be done within this time. @default 10_000 */
+  readonly handshakeTimeoutMs: number;
   /** When the server closes, calls under way have so long to be answered. @default 1_000 */
   readonly closeTimeoutMs: number;
 }
@@ -47,16 +50,29 @@ export const RPC_SERVER_LIMITS: RpcServerLimits = {
   crowdedTimeoutMs: 4_000,
   idleTimeoutMs: 20 * 60_000,
   checkMs: 5_000,
+  handshakeTimeoutMs: 10_000,
   closeTimeoutMs: 1_000,
 };
 
 /** Options of `createRpcServer`. */
 export interface RpcServerOptions extends Partial<RpcServerLimits> {
   /**
-   * Asked once for each connection. Who is not admitted gets an answer to NULL and AUTH_TOOWEAK to everything else, so that a mount
+   * Asked once for each connection, and again when TLS has begun on it. Who is not admitted gets an answer to NULL and AUTH_TOOWEAK to everything else, so that a mount
    * fails at once and says that access is denied. @default everybody is admitted
    */
   readonly admit?: (peer: RpcPeer) => boolean;
+  /**
+   * Offers RPC-with-TLS (RFC 9289): TLS 1.3 on the same port, after a probe. Asked for each handshake; what is the same object as before
+   * is not read again. @default not offered
+   */
+  readonly tls?: () => TlsSettings;
+  /**
+   * Answers nothing but NULL and the probe without TLS, as to those who are not admitted; programs may say that they are not
+   * meant. @default false
+   */
+  readonly requireTls?: boolean;
+  /** Told of each client once when it first asks for more than NULL, and once when it is first turned away. @default nobody */
+  readonly onEntry?: (peer: RpcPeer, allowed: boolean) => void;
   /** Told of what went wrong: which procedure failed, why a client was dropped. `peer` is undefined if it is not about one. */
   readonly onError?: (what: string, peer: RpcPeer | undefined, error: unknown) => void;
   /** Gets whole replies to calls that were made over a client's connection (RFC 8881, section 2.10.3.1). @default they are ignored */

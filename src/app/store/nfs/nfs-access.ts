@@ -38,6 +38,9 @@ export function parseAllowRule(text: string): AllowRule {
 /** Without rules, this machine alone may mount; who may connect at all is decided by where the store listens. */
 export const LOOPBACK_RULES: readonly AllowRule[] = ['127.0.0.0/8', '::1'].map(parseAllowRule);
 
+/** Everything; for whom something else has said who it is. */
+export const ALL_VISIBLE: Visible = { key: '', models: () => true };
+
 /** What one address may see. */
 export interface Visible {
   /** Names the set of rules; addresses with the same see the same. */
@@ -53,4 +56,12 @@ export function visibleTo(address: string, rules: readonly AllowRule[]): Visible
     key: matching.map(({ text }) => text).join(' '),
     models: (model) => matching.some((rule) => rule.models(model)),
   };
+}
+
+/** What both a set of rules and another pattern of models show. Throws CalyxError `usage` for what is no pattern. */
+export function narrowed(visible: Visible, models: string): Visible {
+  if (models === '*') return visible;
+  const pattern = parseModelPattern(models);
+  // Neither rules nor patterns have line breaks.
+  return { key: `${visible.key}\n${models}`, models: (model) => visible.models(model) && pattern(model) };
 }

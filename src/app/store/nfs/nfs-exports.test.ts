@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { expect, test, vi } from 'vitest';
 import { RevisionUsage } from '../../../catalog/revision-usage.js';
 import type { CatalogReader } from '../../../catalog/catalog-reader.js';
+import type { FileTree } from '../../../catalog/file-tree.js';
 import { staticLease } from '../../../storage/byte-source.js';
 import { parseAllowRule } from './nfs-access.js';
 import { nfsExports } from './nfs-exports.js';
@@ -21,9 +22,17 @@ function exportsTo(allow: readonly string[], privilegedPorts: boolean) {
     usage: new RevisionUsage(),
     allow: allow.map(parseAllowRule),
     privilegedPorts,
+    requireTls: false,
+    requireClientCertificate: false,
     logger: { warn } as unknown as Logger,
   });
-  return { warn, sees: (address: string, port: number) => exports.treeFor({ address, port }) };
+  const sees = (address: string, port: number): FileTree | undefined => {
+    const peer = { address, port, security: 'none' } as const;
+    const tree = exports.treeFor(peer);
+    exports.onEntry(peer, tree !== undefined);
+    return tree;
+  };
+  return { warn, sees };
 }
 
 test('addresses with the same rules share one tree, others have none', () => {
@@ -32,7 +41,10 @@ test('addresses with the same rules share one tree, others have none', () => {
   expect(sees('10.0.1.1', 700)).not.toBe(sees('10.0.0.1', 700));
   expect(warn).not.toHaveBeenCalled();
   for (let count = 0; count < 3; count += 1) expect(sees('10.0.2.1', 700)).toBeUndefined();
-  expect(warn).toHaveBeenCalledExactlyOnceWith({ address: '10.0.2.1' }, expect.any(String));
+  expect(warn).toHaveBeenCalledExactlyOnceWith(
+    { address: '10.0.2.1', port: 700 },
+    'a client was refused: it is named by no --allow',
+  );
 });
 
 test('privileged ports: 1023 sees what 1024 does not, and the log says so once for each address', () => {

@@ -7,31 +7,36 @@ import { catalogTree } from '../../../catalog/tree/catalog-tree.js';
 import { Recent } from '../../../core/recent.js';
 import { systemClock } from '../../../core/clock.js';
 import { isCalyxError } from '../../../core/errors.js';
+import type { ModelName } from '../../../core/names.js';
 import type { ExportStatistics, NfsExports } from '../../../protocols/nfs/exports.js';
 import type { RpcPeer } from '../../../protocols/rpc/rpc-program.js';
 import type { ByteSource } from '../../../storage/byte-source.js';
-import { visibleTo, type AllowRule } from './nfs-access.js';
+import { ClientPolicy, type ClientRules, type Refusal } from './client-policy.js';
 
 /** What an export is made of. */
-export interface ExportParts {
+export interface ExportParts extends ClientRules {
   /** Should keep its answers for a moment: it is asked for every name and handle. */
   readonly catalog: CatalogReader;
   readonly source: ByteSource;
   readonly usage: RevisionUsage;
-  readonly allow: readonly AllowRule[];
-  /** Only source ports below 1024, which on the clients only root can use. */
-  readonly privilegedPorts: boolean;
   readonly logger: Logger;
 }
 
-/** Addresses whose tree is remembered. */
+/** Exports, and what the server that offers them must tell. */
+export interface GuardedExports extends NfsExports {
+  /** A client asked for more than NULL for the first time, or was turned away for the first time. */
+  onEntry(peer: RpcPeer, allowed: boolean): void;
+  /** The token by whose grant a connection sees what it sees. */
+  tokenOf(peer: RpcPeer): string | undefined;
+}
+
+/** Addresses of which the log has told that they were refused. */
 const KEPT_ADDRESSES = 4096;
-const FIRST_UNPRIVILEGED_PORT = 1024;
 
 /** Counting reads every manifest, and a client may ask for the figures with each entry of a listing. */
 const STATISTICS_FRESH_MS = 2000;
 
-/** What the addresses of one set of rules see. */
+/** What those see who may see the same. */
 interface View {
   readonly catalog: CatalogReader;
   readonly tree: FileTree;
@@ -39,42 +44,26 @@ interface View {
   statistics?: { readonly value: Promise<ExportStatistics>; readonly at: number };
 }
 
-/** The export of a catalog: for each address the models that its rules show. */
-export function nfsExports(parts: ExportParts): NfsExports {
+/** The export of a catalog: for each client the models that its address and its certificate show. */
+export function nfsExports(parts: ExportParts): GuardedExports {
+  const policy = new ClientPolicy(parts);
   const views = new Map<string, View>();
-  const byAddress = new Recent<string, { readonly view: View | undefined }>(KEPT_ADDRESSES);
-  /** Addresses whose ports were refused, so that each is told of once. */
-  const refused = new Recent<string, true>(KEPT_ADDRESSES);
-  const makeView = (address: string): View | undefined => {
-    const visible = visibleTo(address, parts.allow);
-    if (visible === undefined) {
-      parts.logger.warn({ address }, 'an address that no --allow names wanted to mount');
-      return undefined;
-    }
+  const newView = (shown: (model: ModelName) => boolean): View => {
+    const catalog = new FilteredCatalog(parts.catalog, shown);
+    return { catalog, tree: catalogTree(catalog) };
+  };
+  // Its outermost directories have the handles that those of all views have, and there is nothing in them.
+  const outside = newView(() => false);
+  const viewOf = (peer: RpcPeer): View | undefined => {
+    const access = policy.accessOf(peer);
+    if (access.kind !== 'models') return access.kind === 'outside' ? outside : undefined;
+    const { visible } = access;
     let view = views.get(visible.key);
     if (view === undefined) {
-      const catalog = new FilteredCatalog(parts.catalog, (model) => visible.models(model));
-      view = { catalog, tree: catalogTree(catalog) };
+      view = newView((model) => visible.models(model));
       views.set(visible.key, view);
     }
     return view;
-  };
-  const viewOf = ({ address, port }: RpcPeer): View | undefined => {
-    if (parts.privilegedPorts && port >= FIRST_UNPRIVILEGED_PORT) {
-      if (refused.get(address) === undefined)
-        parts.logger.warn(
-          { address, port },
-          'a port above 1023 wanted to mount, which --privileged-ports refuses',
-        );
-      refused.set(address, true);
-      return undefined;
-    }
-    let known = byAddress.get(address);
-    if (known === undefined) {
-      known = { view: makeView(address) };
-      byAddress.set(address, known);
-    }
-    return known.view;
   };
   return {
     source: parts.source,
@@ -91,8 +80,33 @@ export function nfsExports(parts: ExportParts): NfsExports {
       if (!isCalyxError(error, 'aborted'))
         parts.logger.error({ err: error, what, client: peer.address }, 'an NFS client got an error');
     },
+    onEntry: entryReport(parts, policy),
+    tokenOf: (peer) => policy.tokenOf(peer),
   };
 }
+
+/** Tells the log, once for each address, and the audit who was let in and who was not. */
+function entryReport({ logger, doorkeeper }: ExportParts, policy: ClientPolicy): GuardedExports['onEntry'] {
+  const told = new Recent<string, true>(KEPT_ADDRESSES);
+  return (peer, allowed) => {
+    const { address, port } = peer;
+    const access = policy.accessOf(peer);
+    const entry = { door: 'nfs', action: 'connect', address, allowed } as const;
+    if (allowed) {
+      // Whoever has yet to begin TLS was not let in so far.
+      if (access.kind === 'models') doorkeeper?.decided({ ...entry, grant: access.grant });
+      return;
+    }
+    const { reason, message } = access.kind === 'refused' ? access.refusal : NO_TLS;
+    const grant = access.kind === 'refused' ? access.grant : undefined;
+    doorkeeper?.decided({ ...entry, grant, reason });
+    const key = `${address} ${message}`;
+    if (told.get(key) === undefined) logger.warn({ address, port }, `a client was refused: it ${message}`);
+    told.set(key, true);
+  };
+}
+
+const NO_TLS: Refusal = { reason: 'unauthenticated', message: 'wanted NFS without TLS, which is required' };
 
 function recentStatistics(view: View): Promise<ExportStatistics> {
   const now = systemClock.now();

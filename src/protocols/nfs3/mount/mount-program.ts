@@ -18,8 +18,11 @@ const PROCEDURES: ReadonlyMap<number, MountProcedure> = new Map([
   [5, exportProcedure],
 ]);
 
-/** MOUNT version 3 (RFC 1813, appendix I): how clients of NFS version 3 find their first handle. */
+/**
+ * MOUNT version 3 (RFC 1813, appendix I): how clients of NFS version 3 find their first handle. Linux asks for it without TLS, also where
+ * NFS itself goes through it (seen with 6.12).
+ */
 export function mountProgram(exports: NfsExports): RpcProgram {
   const procedures = new Map([...PROCEDURES].map(([number, make]) => [number, make(exports)]));
-  return { name: 'MOUNT', program: 100_005, versions: new Map([[3, procedures]]) };
+  return { name: 'MOUNT', program: 100_005, versions: new Map([[3, procedures]]), withoutTls: true };
 }

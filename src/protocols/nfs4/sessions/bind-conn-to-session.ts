@@ -1,5 +1,6 @@
 import { bool, enumeration, fixedOpaque, struct, uint32 } from '../../xdr/codec.js';
 import { stateOperation } from '../session-compound.js';
+import { audienceOf } from './audience.js';
 import { SESSION_ID_BYTES } from './session-table.js';
 
 /** channel_dir_from_client4. */
@@ -19,9 +20,9 @@ export const bindConnToSession = stateOperation({
   name: 'BIND_CONN_TO_SESSION',
   args: struct({ sessionId: fixedOpaque(SESSION_ID_BYTES), direction: wish, rdma: bool }),
   result: struct({ sessionId: fixedOpaque(SESSION_ID_BYTES), direction: uint32, rdma: bool }),
-  handle: ({ sessionId, direction }, { state, call }) => {
-    const session = state.sessions.find(sessionId);
-    session.bind(call.connection);
+  handle: ({ sessionId, direction }, compound) => {
+    const session = compound.state.sessions.find(sessionId, audienceOf(compound));
+    session.bind(compound.call.connection);
     return { sessionId: session.id, direction: GRANTED[direction], rdma: false };
   },
 });

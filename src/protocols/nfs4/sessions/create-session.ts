@@ -9,6 +9,7 @@ import {
 } from '../../xdr/codec.js';
 import { stateOperation } from '../session-compound.js';
 import { NFS4, Nfs4Error } from '../status.js';
+import { audienceOf } from './audience.js';
 import { callbackSecurity } from './callback-security.js';
 import { agreeBackChannel, agreeForeChannel, channelAttributes } from './channel.js';
 import { SESSION_ID_BYTES } from './session-table.js';
@@ -56,14 +57,15 @@ export const createSession = stateOperation({
     const { clients, sessions, clock } = compound.state;
     const client = clients.find(asked.clientId);
     // The id of a session is for its client alone, and client ids can be guessed.
-    const known = client.peer.address === compound.call.connection.peer.address;
+    const { peer } = compound.call.connection;
+    const known = client.peer.address === peer.address && client.peer.security === peer.security;
     if (asked.sequence === client.createSequence && client.createReply !== undefined && known)
       return decodeWhole(result, client.createReply);
     if (asked.sequence !== (client.createSequence + 1) >>> 0) throw new Nfs4Error(NFS4.SEQ_MISORDERED);
     if (!client.confirmed && client.principal !== compound.principal) throw new Nfs4Error(NFS4.CLID_INUSE);
     clients.confirm(client);
-    client.renew(clock.now(), compound.call.connection.peer);
-    const session = sessions.create(client, fore);
+    client.renew(clock.now(), peer);
+    const session = sessions.create(client, fore, audienceOf(compound));
     session.bind(compound.call.connection);
     const created = { sessionId: session.id, sequence: asked.sequence, flags: FLAGS, fore, back };
     client.createSequence = asked.sequence;

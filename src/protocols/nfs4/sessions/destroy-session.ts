@@ -1,6 +1,7 @@
 import { fixedOpaque, nothing } from '../../xdr/codec.js';
 import { stateOperation } from '../session-compound.js';
 import { NFS4, Nfs4Error } from '../status.js';
+import { audienceOf } from './audience.js';
 import { SESSION_ID_BYTES } from './session-table.js';
 
 /**
@@ -15,7 +16,7 @@ export const destroySession = stateOperation({
   args: fixedOpaque(SESSION_ID_BYTES),
   result: nothing,
   handle: (id, compound) => {
-    const session = compound.state.sessions.find(id);
+    const session = compound.state.sessions.find(id, audienceOf(compound));
     if (session === compound.sequence?.session && compound.position + 1 < compound.operations)
       throw new Nfs4Error(NFS4.NOT_ONLY_OP);
     if (!session.isBound(compound.call.connection)) throw new Nfs4Error(NFS4.CONN_NOT_BOUND_TO_SESSION);

@@ -1,6 +1,7 @@
 import { bool, fixedOpaque, struct, uint32 } from '../../xdr/codec.js';
 import { stateOperation } from '../session-compound.js';
 import { NFS4, Nfs4Error } from '../status.js';
+import { audienceOf } from './audience.js';
 import { SESSION_ID_BYTES } from './session-table.js';
 
 const args = struct({
@@ -48,7 +49,7 @@ export const sequence = stateOperation({
   result,
   handle: (asked, compound) => {
     const { state, call } = compound;
-    const session = state.sessions.find(asked.sessionId);
+    const session = state.sessions.find(asked.sessionId, audienceOf(compound));
     const slot = session.slot(asked.slot);
     if (asked.highestSlot > session.highestSlot) throw new Nfs4Error(NFS4.BAD_HIGH_SLOT);
     if (compound.operations > session.fore.maxOperations) throw new Nfs4Error(NFS4.TOO_MANY_OPS);

@@ -1,5 +1,6 @@
 import type { Client } from '../state/client.js';
 import { NFS4, Nfs4Error } from '../status.js';
+import { sameAudience, type Audience } from './audience.js';
 import type { ChannelAttributes } from './channel.js';
 import type { ReplyCache } from './reply-cache.js';
 import { Session } from './session.js';
@@ -40,7 +41,7 @@ export class SessionTable {
   }
 
   /** Throws Nfs4Error `NOSPC` when the client has too many, `DELAY` when all together have. */
-  create(client: Client, fore: ChannelAttributes): Session {
+  create(client: Client, fore: ChannelAttributes, audience: Audience): Session {
     const { boot, max, maxPerClient, makeRoom, replies, random } = this.#options;
     if (client.sessions.size >= maxPerClient) throw new Nfs4Error(NFS4.NOSPC);
     while (this.#sessions.size >= max) if (!makeRoom()) throw new Nfs4Error(NFS4.DELAY);
@@ -51,16 +52,20 @@ export class SessionTable {
     id.writeUInt32BE(boot, 0);
     id.writeUInt32BE(number, NUMBER_AT);
     id.set(random(RANDOM_BYTES), SESSION_ID_BYTES - RANDOM_BYTES);
-    const session = new Session(id, client, fore, replies);
+    const session = new Session({ id, client, fore, audience, cache: replies });
     this.#sessions.set(number, session);
     client.sessions.add(session);
     return session;
   }
 
-  /** Throws Nfs4Error `BADSESSION`. */
-  find(id: Uint8Array): Session {
+  /**
+   * Throws Nfs4Error `BADSESSION`, also for a session that was made for others: replies that are kept for it tell what they may see. A
+   * client that comes to see something else, or to be protected differently, makes a new one.
+   */
+  find(id: Uint8Array, audience: Audience): Session {
     const session = this.#sessions.get(numberOf(id));
     if (session === undefined || Buffer.compare(session.id, id) !== 0) throw new Nfs4Error(NFS4.BADSESSION);
+    if (!sameAudience(session.audience, audience)) throw new Nfs4Error(NFS4.BADSESSION);
     return session;
   }
 

@@ -1,6 +1,7 @@
 import type { RpcConnection } from '../../rpc/rpc-program.js';
 import type { Client } from '../state/client.js';
 import { NFS4, Nfs4Error } from '../status.js';
+import type { Audience } from './audience.js';
 import type { ChannelAttributes } from './channel.js';
 import type { ReplyCache } from './reply-cache.js';
 import { Slot } from './slot.js';
@@ -10,16 +11,24 @@ export class Session {
   readonly id: Uint8Array;
   readonly client: Client;
   readonly fore: ChannelAttributes;
+  readonly audience: Audience;
   /** Slots that were used, by number. */
   readonly #slots = new Map<number, Slot>();
   readonly #cache: ReplyCache;
   readonly #connections = new WeakSet<RpcConnection>();
 
-  constructor(id: Uint8Array, client: Client, fore: ChannelAttributes, cache: ReplyCache) {
-    this.id = id;
-    this.client = client;
-    this.fore = fore;
-    this.#cache = cache;
+  constructor(fields: {
+    readonly id: Uint8Array;
+    readonly client: Client;
+    readonly fore: ChannelAttributes;
+    readonly audience: Audience;
+    readonly cache: ReplyCache;
+  }) {
+    this.id = fields.id;
+    this.client = fields.client;
+    this.fore = fields.fore;
+    this.audience = fields.audience;
+    this.#cache = fields.cache;
   }
 
   /** The highest slot that a client may use. */

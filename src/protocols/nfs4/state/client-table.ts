@@ -174,10 +174,11 @@ export class ClientTable {
 }
 
 /**
- * What tells clients apart: their name and their address. By RFC 8881 it is the name alone (section 2.4), which Linux makes of the host
+ * What tells clients apart: their name, their address, and whether TLS protects them, so that nobody who needs to show nothing ends the sessions of
+ * one who showed a certificate. By RFC 8881 it is the name alone (section 2.4), which Linux makes of the host
  * name; but machines cloned from one image have one name, and would end each other's sessions without end. A client whose address changes
  * uses its session as before; one that comes anew is a new client, and its reclaims succeed.
  */
 function ownerKey(owner: Uint8Array, peer: RpcPeer): string {
-  return `${peer.address} ${Buffer.from(owner).toString('latin1')}`;
+  return `${peer.security} ${peer.address} ${Buffer.from(owner).toString('latin1')}`;
 }
