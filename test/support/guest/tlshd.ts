@@ -21,7 +21,7 @@ export async function startTlshd(guest: Guest, { ca, client }: TlsIdentity): Pro
   const libraries = join(newer, 'usr/lib/x86_64-linux-gnu');
   const loader = `${join(libraries, 'ld-linux-x86-64.so.2')} --library-path ${libraries}`;
   const settings = ['[debug]', 'loglevel=1', '[authenticate]', '[authenticate.client]'];
-  const write = [`mkdir -p -m 0700 ${STATE}`, here('ca.pem', ca)];
+  const write = ['umask 077', `mkdir -p ${STATE}`, here('ca.pem', ca)];
   settings.push(`x509.truststore=${STATE}/ca.pem`);
   if (client !== undefined) {
     write.push(here('client.pem', client.certificate), here('client.key', client.key));
