@@ -126,6 +126,8 @@ describe('store refuses', () => {
     [['--allow', '10.0.0.0/24=acme'], 2, "'acme' is no pattern of models"],
     [['--no-nfs', '--allow', '10.0.0.0/24'], 2, 'do not go with --no-nfs'],
     [['--no-nfs', '--privileged-ports'], 2, 'do not go with --no-nfs'],
+    [['--no-nfs', '--nfs-require-tls'], 2, 'do not go with --no-nfs'],
+    [['--no-nfs', '--nfs-require-client-cert'], 2, 'do not go with --no-nfs'],
     [['--allow', '10.0.0.0/24'], 2, 'NFS on 127.0.0.1 can be reached from this one alone'],
     [['--nfs', '0.0.0.0:2049'], 1, 'say which may mount, e.g. --allow 10.0.0.0/24'],
   ])('%j', async (args, code, message) => {

@@ -318,6 +318,21 @@ describe('limits within TLS', () => {
     expect(server.connections()).toBe(0);
   });
 
+  it('is not put off by a handshake that comes byte by byte', async () => {
+    const { open, errors } = await serve({ handshakeTimeoutMs: 200 });
+    const connection = await open();
+    connection.send(PROBE);
+    await connection.receiveRecord();
+    // The head of a record with a ClientHello of 508 bytes, and then its bytes, each well within the time.
+    connection.send(bytes('16030102000100 01fc0303'));
+    const trickle = setInterval(() => connection.send(bytes('5a')), 20);
+    closing.push(() => clearInterval(trickle));
+    const began = performance.now();
+    await connection.closed;
+    expect(performance.now() - began).toBeLessThan(2_000);
+    expect(errors).toEqual([expect.stringMatching(/handshake timeout/i)]);
+  });
+
   it('gives the places of half handshakes to others', async () => {
     const { open, server } = await serve({ maxConnections: 3 });
     const half = await Promise.all([open(), open(), open()]);

@@ -65,7 +65,7 @@ export function checkNfsConfig({ listen, allow, requireClientCertificate }: NfsC
     'refused',
     `serving NFS on ${listen.host} without --allow would let every machine that reaches it read the models`,
     {
-      hint: `say which addresses may mount, e.g. --allow ${example}, or --allow '${example}=ORG/*'; or let in who has a certificate: --nfs-require-client-cert`,
+      hint: `say which may mount, e.g. --allow ${example}, or --allow '${example}=ORG/*'; or let in who has a certificate: --nfs-require-client-cert`,
     },
   );
 }
