@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { TlsSettings } from '../../src/core/access.js';
 import { calyxJson } from '../support/cli.js';
 import { guestUnavailable } from '../support/guest/availability.js';
 import { sha256Of } from '../support/guest/expected-views.js';
@@ -17,7 +18,7 @@ import { recordWire, startTlsStore, type TlsStore } from '../support/guest/tls-s
 import { startTlshd, tlshdLog, type TlsIdentity } from '../support/guest/tlshd.js';
 import { WatchedReaders } from '../support/guest/watched-readers.js';
 import { writeRandomModel } from '../support/models.js';
-import { clientExtensions, testAuthority } from '../support/openssl-pki.js';
+import { clientExtensions, testAuthority, type TestAuthority } from '../support/openssl-pki.js';
 
 const MIB = 1024 * 1024;
 const SHARD = 'model-00001-of-00001.safetensors';
@@ -27,10 +28,15 @@ const RECORDED_PORT = 2050;
 const REVOKED_MS = 2000;
 
 const VERSIONS: readonly NfsVersion[] = ['4.2', '4.1', '3'];
-const SERVED = { allow: ['10.97.0.0/24'], requireTls: false, requireClientCertificate: false };
+const SERVED = {
+  grants: { first: 'acme/*', second: 'acme/*' },
+  allow: ['10.97.0.0/24'],
+  requireTls: false,
+  requireClientCertificate: false,
+};
 const TLS_ONLY = { ...SERVED, requireTls: true };
 /** Who comes in is then said by certificates alone. */
-const CERTIFICATES_ONLY = { allow: [], requireTls: true, requireClientCertificate: true };
+const CERTIFICATES_ONLY = { ...TLS_ONLY, allow: [], requireClientCertificate: true };
 
 const root = suiteMemoryDirectory(256 * MIB);
 const data = join(root, 'data');
@@ -38,19 +44,18 @@ const source = join(root, 'source');
 
 // Of Linux clients, 6.5 is the first that knows xprtsec; the guests of other tests have 6.1.
 describe.skipIf(guestUnavailable('6.12') !== undefined)("Linux's NFS client over TLS, with tlshd", () => {
-  const authority = testAuthority('the cluster');
-  const stranger = testAuthority('another cluster');
-  const tls = {
-    ...authority.issue('store', `subjectAltName=IP:${HOST_ADDRESS}\nextendedKeyUsage=serverAuth`),
-    ca: authority.ca,
-  };
-  const grantOf = (token: string) => clientExtensions(`calyx://grant/${token}?models=acme/*`);
-  const member: TlsIdentity = { ca: authority.ca, client: authority.issue('reader', grantOf('first')) };
+  let authority: TestAuthority;
+  let tls: TlsSettings;
+  let member: TlsIdentity;
   let network: GuestNetwork;
   let guest: Guest;
   let store: TlsStore;
   let digest: string;
 
+  const clientNamed = (name: string): TlsIdentity => ({
+    ca: authority.ca,
+    client: authority.issue(name, clientExtensions(`calyx://grant/${name}`)),
+  });
   const serve = async (how: typeof SERVED): Promise<void> => {
     await store.kill();
     store = await startTlsStore(network, { data, tls, ...how });
@@ -59,6 +64,10 @@ describe.skipIf(guestUnavailable('6.12') !== undefined)("Linux's NFS client over
   const digestOf = async (path: string) => (await guest.sh(`sha256sum ${path}`)).split(' ')[0];
 
   beforeAll(async () => {
+    authority = testAuthority('the cluster');
+    const extensions = `subjectAltName=IP:${HOST_ADDRESS}\nextendedKeyUsage=serverAuth`;
+    tls = { ...authority.issue('store', extensions), ca: authority.ca };
+    member = clientNamed('first');
     await writeRandomModel(source, { blocks: 3, matrixBytes: 4 * MIB, shards: 1, seed: 9 });
     digest = sha256Of(await readFile(join(source, SHARD)));
     await calyxJson('add', source, '--name', 'acme/one', '--data', data);
@@ -149,7 +158,7 @@ describe.skipIf(guestUnavailable('6.12') !== undefined)("Linux's NFS client over
   it('reads nothing any more within 2 s when its certificate is revoked, unlike others', async () => {
     await serve(CERTIFICATES_ONLY);
     await guest.sh(mount('4.2', 'xprtsec=mtls'));
-    await startTlshd(guest, { ca: authority.ca, client: authority.issue('other', grantOf('second')) });
+    await startTlshd(guest, clientNamed('second'));
     await guest.sh(mount('3', 'xprtsec=mtls'));
     await startTlshd(guest, member);
     const [script, begun] = ['read.py', 'begun'].map((name) => join(guest.directory, name)) as [
@@ -174,7 +183,7 @@ describe.skipIf(guestUnavailable('6.12') !== undefined)("Linux's NFS client over
 
   it('does not send a call to a server that its own authority did not certify', async () => {
     await serve(SERVED);
-    await startTlshd(guest, { ca: stranger.ca });
+    await startTlshd(guest, { ca: testAuthority('another cluster').ca });
     for (const version of VERSIONS)
       expect((await guest.run(mount(version, 'xprtsec=tls'))).stderr).toContain('access denied');
     expect(await tlshdLog(guest)).toContain('Certificate signer not found');

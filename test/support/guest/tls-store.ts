@@ -9,11 +9,9 @@ const NFS_PORT = 2049;
 
 /** A server of NFS over TLS on the host's end of a network. */
 export interface TlsStore {
-  /** Ends the grant of a token. */
-  revoke(tokenId: string): void;
+  /** Ends what the holder of a certificate may see. */
+  revoke(name: string): void;
   kill(): Promise<void>;
-  /** What it logged. */
-  log(): string;
 }
 
 let configs = 0;
@@ -26,15 +24,12 @@ export async function startTlsStore(
   const file = join(network.directory, `tls-store-${String((configs += 1))}.json`);
   writeFileSync(file, JSON.stringify({ ...config, host: HOST_ADDRESS, port: NFS_PORT }), { mode: 0o600 });
   const running = await startScript(network, 'tls-store-process.js', [file]);
-  let log = '';
-  running.child.stderr?.on('data', (text: string) => (log += text));
   return {
-    revoke: (tokenId) => void running.child.stdin?.write(`revoke ${tokenId}\n`),
+    revoke: (name) => void running.child.stdin?.write(`revoke ${name}\n`),
     kill: async () => {
       running.child.kill('SIGKILL');
       await running.ended;
     },
-    log: () => log,
   };
 }
 
