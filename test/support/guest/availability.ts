@@ -1,24 +1,26 @@
 import { spawnSync } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { unpackedPackages } from './packages.js';
+import { unpackedPackages, type GuestKernel } from './packages.js';
 
-let known: { readonly reason: string | undefined } | undefined;
+const known = new Map<GuestKernel | undefined, string | undefined>();
 
 /**
  * Why no guest can be booted here, or undefined if one can; the first call fetches the guest's packages if they are not cached.
+ * @param kernel that of the guest, if the test needs a certain one
  * @throws Error with the reason, in continuous integration: there it must be possible
  */
-export function guestUnavailable(): string | undefined {
-  known ??= { reason: findReason() };
-  const { reason } = known;
+export function guestUnavailable(kernel?: GuestKernel): string | undefined {
+  if (!known.has(kernel)) known.set(kernel, findReason(kernel));
+  const reason = known.get(kernel);
   if (reason !== undefined && process.env['CI'] !== undefined) throw new Error(reason);
   // Vitest says that a test was skipped, but not why.
   if (reason !== undefined) process.stderr.write(`${reason}\n`);
   return reason;
 }
 
-function findReason(): string | undefined {
-  const because = (reason: string): string => `no User-Mode Linux guests: ${reason}`;
+function findReason(kernel: GuestKernel | undefined): string | undefined {
+  const what = kernel === undefined ? 'guests' : `guests with Linux ${kernel}`;
+  const because = (reason: string): string => `no User-Mode Linux ${what}: ${reason}`;
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     return because(`they need Linux on x64, this is ${process.platform} on ${process.arch}`);
   }
@@ -39,7 +41,7 @@ function findReason(): string | undefined {
     return because(`cannot make a network with setpriv, unshare (util-linux) and ip (iproute2): ${said}`);
   }
   try {
-    unpackedPackages();
+    unpackedPackages(kernel);
   } catch (error) {
     return because((error as Error).message);
   }

@@ -4,7 +4,7 @@ import { cleanEnvironment, type Running } from '../cli.js';
 import { ROOT } from '../directories.js';
 import { memoryDirectory } from './memory-directory.js';
 import type { GuestNetwork, Port } from './network.js';
-import { unpackedPackages } from './packages.js';
+import { unpackedPackages, type GuestKernel } from './packages.js';
 
 const SCRIPTS = join(ROOT, 'test/support/guest');
 const MIB = 1024 * 1024;
@@ -16,14 +16,15 @@ export interface Machine {
   /** The job directory: no spaces in its path. */
   readonly directory: string;
   readonly memoryMib: number;
+  readonly kernel: GuestKernel | undefined;
 }
 
 /**
  * Starts the kernel of a guest; its console is the process's standard input and output. It runs in a process namespace of its
  * own that dies with the process, so that none of the processes it is made of is left.
  */
-export function boot({ network, port, directory, memoryMib }: Machine): Running {
-  const packages = unpackedPackages();
+export function boot({ network, port, directory, memoryMib, kernel: wanted }: Machine): Running {
+  const packages = unpackedPackages(wanted);
   const settings = {
     packages: packages.root,
     modules: packages.modules,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Running } from '../cli.js';
 import { boot } from './boot.js';
 import type { GuestNetwork } from './network.js';
+import type { GuestKernel } from './packages.js';
 
 /** A guest is up in 2 s on a quiet machine. Both are shorter than the time that tests have, so that what happened is told. */
 const BOOT_TIMEOUT_MS = 45_000;
@@ -17,6 +18,8 @@ const CONSOLE_TAIL = 4000;
 export interface GuestOptions {
   /** Its memory, of which the host gives what the guest uses. @default 1024 */
   readonly memoryMib?: number;
+  /** @default that of `CALYX_GUEST_KERNEL`, else the one that the host's Debian has */
+  readonly kernel?: GuestKernel;
 }
 
 /** How a script is run. */
@@ -54,11 +57,11 @@ export class Guest {
   #jobs = 0;
   #ended = false;
 
-  private constructor(network: GuestNetwork, memoryMib: number) {
+  private constructor(network: GuestNetwork, { memoryMib = 1024, kernel }: GuestOptions) {
     const port = network.take();
     this.address = port.address;
     this.directory = mkdtempSync(join(network.directory, `${port.tap}-`));
-    this.#running = boot({ network, port, directory: this.directory, memoryMib });
+    this.#running = boot({ network, port, directory: this.directory, memoryMib, kernel });
     this.#running.child.stdout?.on('data', (text: string) => this.#onConsole(text));
     this.#running.child.stderr?.on('data', (text: string) => this.#onConsole(text));
     // A guest that has ended does not read on; that it ended is told below.
@@ -73,8 +76,8 @@ export class Guest {
   }
 
   /** Boots a guest and waits until it is up. */
-  static async start(network: GuestNetwork, memoryMib: number): Promise<Guest> {
-    const guest = new Guest(network, memoryMib);
+  static async start(network: GuestNetwork, options: GuestOptions): Promise<Guest> {
+    const guest = new Guest(network, options);
     try {
       await guest.#expect('ready', BOOT_TIMEOUT_MS);
     } catch (error) {
@@ -178,6 +181,6 @@ export class Guest {
 }
 
 /** Boots a guest on a free port of the network and waits until it is up: 2 s. It ends with the network at the latest. */
-export function startGuest(network: GuestNetwork, { memoryMib = 1024 }: GuestOptions = {}): Promise<Guest> {
-  return Guest.start(network, memoryMib);
+export function startGuest(network: GuestNetwork, options: GuestOptions = {}): Promise<Guest> {
+  return Guest.start(network, options);
 }

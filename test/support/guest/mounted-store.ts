@@ -72,6 +72,8 @@ export interface MountOptions {
   readonly options?: string;
   /** @default /mnt/VERSION */
   readonly at?: string;
+  /** @default 2049 */
+  readonly port?: number;
 }
 
 /** Where `mount` puts a version. */
@@ -82,10 +84,10 @@ export function mountPoint(version: NfsVersion): string {
 /** The command that mounts the store in a guest. */
 export function mountCommand(
   version: NfsVersion,
-  { options, at = mountPoint(version) }: MountOptions = {},
+  { options, at = mountPoint(version), port = NFS_PORT }: MountOptions = {},
 ): string {
-  const needed = version === '3' ? `mountport=${String(NFS_PORT)},nolock,` : '';
-  const all = `vers=${version},proto=tcp,port=${String(NFS_PORT)},${needed}${options ?? 'rw'}`;
+  const needed = version === '3' ? `mountport=${String(port)},nolock,` : '';
+  const all = `vers=${version},proto=tcp,port=${String(port)},${needed}${options ?? 'rw'}`;
   return `mkdir -p ${at} && mount -t nfs -o ${all} ${HOST_ADDRESS}:/ ${at}`;
 }
 

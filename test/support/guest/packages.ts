@@ -8,8 +8,11 @@ import { ROOT } from '../directories.js';
 /** What a guest needs beyond a minimal Debian: a kernel, a static shell for its first moments, modprobe, mount.nfs, and libnfs. */
 const PACKAGES = ['user-mode-linux', 'busybox-static', 'kmod', 'nfs-common', 'libnfs-utils'];
 
-/** Other kernels than that of the host's Debian that can be asked for, and the release of Debian that has them. */
-const RELEASES = new Map([
+/** Another kernel than that of the host's Debian. Only its guests can have NFS over TLS. */
+export type GuestKernel = '6.12';
+
+/** The kernels that can be asked for, and the release of Debian that has them. */
+const RELEASES = new Map<string | undefined, string>([
   [undefined, ''],
   ['6.12', 'trixie'],
 ]);
@@ -38,18 +41,21 @@ export interface Packages {
   readonly busybox: string;
   /** Holds a directory of modules for each version of the kernel. */
   readonly modules: string;
+  /** The root of packages of the kernel's own release, which run with the libraries there only. It exists for 6.12. */
+  readonly newer: string;
 }
 
 /**
  * The packages of a guest, from the cache or fetched with apt and unpacked into it; nothing is installed on the host. What is
  * installed there is not fetched, because a guest sees the host's files too. The cache is `CALYX_TEST_CACHE`, else `calyx-tests`
- * in the user's cache directory. `CALYX_GUEST_KERNEL=6.12` asks for that kernel instead of the one that the host's Debian has.
+ * in the user's cache directory. `CALYX_GUEST_KERNEL=6.12` asks for that kernel wherever a test asks for none, instead of the one
+ * that the host's Debian has.
  * @throws Error that tells what went wrong
  */
-export function unpackedPackages(): Packages {
+export function unpackedPackages(kernel?: GuestKernel): Packages {
   const cache = resolve(process.env['CALYX_TEST_CACHE'] ?? join(userCache(), 'calyx-tests'));
   // What the host has installed is part of the key, because it is not fetched.
-  const wanted = process.env['CALYX_GUEST_KERNEL'];
+  const wanted = kernel ?? process.env['CALYX_GUEST_KERNEL'];
   const release = RELEASES.get(wanted);
   if (release === undefined)
     throw new Error(`CALYX_GUEST_KERNEL can be 6.12 or unset, not ${String(wanted)}`);
@@ -86,5 +92,9 @@ function locate(directory: string): Packages | undefined {
     [join(root, path), path].find((each) => existsSync(each)),
   ]);
   if (found.some(([, path]) => path === undefined)) return undefined;
-  return { root, ...(Object.fromEntries(found) as Record<keyof typeof FILES, string>) };
+  return {
+    root,
+    newer: join(directory, 'newer'),
+    ...(Object.fromEntries(found) as Record<keyof typeof FILES, string>),
+  };
 }
