@@ -134,7 +134,7 @@ describe('HttpSource', () => {
       const timer = setInterval(() => response.write('x'), 50);
       response.once('close', () => clearInterval(timer));
     });
-    const source = new HttpSource(url, new BufferPool(), { stallMs: 100, minBytesPerSecond: 1_000_000 });
+    const source = new HttpSource(url, new BufferPool(), { stallMs: 500, minBytesPerSecond: 1_000_000 });
     await expectError(() => source.read(BLOB, 100, 200), 'timeout', 'for 200 bytes of the blob');
     await source.close();
   });
