@@ -14,6 +14,7 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['verify', async () => (await import('./verify.js')).verifyCommand],
   ['remove', async () => (await import('./remove.js')).removeCommand],
   ['store', async () => (await import('./store.js')).storeCommand],
+  ['token', async () => (await import('./token.js')).tokenCommand],
   ['advise', async () => (await import('./advise.js')).adviseCommand],
   ['join', async () => (await import('./join.js')).joinCommand],
   ['leave', async () => (await import('./leave.js')).leaveCommand],

@@ -17,7 +17,7 @@ const program = new Command('calyx')
 const asked = COMMANDS.get(process.argv[2] ?? '');
 // For the help, and to tell what a misspelt command may have meant, all are needed.
 for (const load of asked === undefined ? COMMANDS.values() : [asked]) (await load())(program);
-for (const command of program.commands)
+for (const command of program.commands.flatMap((each) => [each, ...each.commands]))
   command.exitOverride().showHelpAfterError('(add --help to see the options)');
 
 try {

@@ -13,6 +13,7 @@ import { chosenDirectory, DEFAULT_LISTEN, DEFAULT_NFS, defaultDataDirectory } fr
 interface StoreCommandOptions extends CommonOptions {
   readonly data?: string;
   readonly listen: string;
+  readonly tls?: boolean;
   readonly insecure?: boolean;
   readonly hostName: readonly string[];
   /** False for `--no-nfs`. */
@@ -37,9 +38,10 @@ export function storeCommand(program: Command): void {
       'where to listen; port 0 takes a free one',
       process.env['CALYX_LISTEN'] ?? DEFAULT_LISTEN,
     )
+    .option('--tls', 'speak TLS and ask for tokens on loopback too; beyond loopback a store always does')
     .option(
       '--insecure',
-      'listen beyond loopback although everyone who reaches this machine could read the models',
+      'speak plain HTTP beyond loopback too and ask nobody: everyone who reaches this machine can read the models',
     )
     .option(
       '--host-name <name>',
@@ -78,6 +80,7 @@ export function storeCommand(program: Command): void {
           const store = await runStore({
             dataDirectory,
             listen: parseListenAddress(options.listen),
+            tls: options.tls === true,
             insecure: options.insecure === true,
             hostNames: options.hostName,
             nfs: nfsConfig(options, allow),

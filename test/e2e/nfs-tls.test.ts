@@ -86,7 +86,7 @@ async function serve(
       source,
       usage: new RevisionUsage(),
       logger: pino({ level: 'debug' }, { write: (line: string) => void log.push(line) }),
-      tls: { key: store.key, certificate: store.certificate, ca: authority.ca },
+      tls: () => ({ key: store.key, certificate: store.certificate, ca: authority.ca }),
       doorkeeper,
     },
   );

@@ -9,17 +9,14 @@ import type { RevisionUser } from '../../catalog/revision-usage.js';
 import { formatSeconds } from '../../core/units.js';
 import type { SignRef } from '../../catalog/sign-refs.js';
 import type { StoreLayout } from '../../catalog/store-layout.js';
-import { acquireOwnership, askOwner, type OwnerRequest } from '../../storage/files/ownership.js';
 import { isCalyxError } from '../../core/errors.js';
-import { systemClock } from '../../core/clock.js';
+import type { Operation } from './management-door.js';
 import { lockModel } from './model-lock.js';
+import { commandOwner } from './owner-commands.js';
 
 const inputSchema = z.strictObject({ model: z.string(), force: z.boolean().optional() });
 const publishedSchema = z.object({ ref: refSchema, moved: z.boolean() });
 const removedSchema = z.object({ blobs: z.array(z.string()), bytes: z.number() });
-
-/** For how long a command waits until another command is done with the data directory. */
-const PATIENCE_MS = 60_000;
 
 /** What only the owner of a data directory may do. */
 export interface StoreManager {
@@ -94,58 +91,30 @@ function checkUnused(model: ModelName, users: readonly RevisionUser[]): void {
   });
 }
 
-/** Answers what commands ask the owner. */
-export function answerManagement(manager: StoreManager, request: OwnerRequest): Promise<unknown> {
-  const { model: name, force } = inputSchema.parse(request.input);
-  const model = parseModelName(name);
-  if (request.operation === 'publish') return manager.publish(model);
-  if (request.operation === 'remove') return manager.remove(model, force === true);
-  throw new CalyxError(
-    'usage',
-    `unknown operation '${request.operation}'; the store may run another version of Calyx`,
-  );
+/** What commands ask a manager's owner by name. */
+export function managerOperations(manager: StoreManager): Readonly<Record<string, Operation>> {
+  return {
+    publish: (input) => manager.publish(parseModelName(inputSchema.parse(input).model)),
+    remove: (input) => {
+      const { model, force } = inputSchema.parse(input);
+      return manager.remove(parseModelName(model), force === true);
+    },
+  };
 }
 
-/**
- * The manager for a command: asks the store that owns the directory, or takes its place for a moment if none runs.
- */
+/** The manager for a command: the store that owns the directory, or if none runs the command itself. */
 export function commandManager(layout: StoreLayout, signal: AbortSignal): StoreManager {
-  const change = async <T>(
-    operation: string,
-    model: ModelName,
-    input: { readonly force?: boolean },
-    schema: z.ZodType<T>,
-    here: (manager: StoreManager) => Promise<T>,
-  ): Promise<T> => {
-    const giveUpAt = systemClock.now() + PATIENCE_MS;
-    for (;;) {
-      signal.throwIfAborted();
-      try {
-        const answer = await askOwner(
-          layout.owners,
-          { operation, input: { model: formatModelName(model), ...input } },
-          { signal },
-        );
-        if (answer !== undefined) return schema.parse(answer.output);
-        const ownership = await acquireOwnership(layout.owners, {
-          description: `calyx (process ${process.pid})`,
-        });
-        try {
-          return await here(ownManager(layout, new DiskCatalog(layout)));
-        } finally {
-          await ownership.release();
-        }
-      } catch (error) {
-        // Another command is at it, or the owner left between our question and its answer.
-        if (!isCalyxError(error, 'busy', 'unavailable') || systemClock.now() > giveUpAt) throw error;
-        await systemClock.sleep(50 + Math.random() * 100, signal);
-      }
-    }
-  };
+  const own = (): StoreManager => ownManager(layout, new DiskCatalog(layout));
   return {
     publish: async (model, staged) => {
+      const command = {
+        operation: 'publish',
+        input: { model: formatModelName(model) },
+        answer: publishedSchema,
+        here: () => own().publish(model),
+      };
       try {
-        return await change('publish', model, {}, publishedSchema, (manager) => manager.publish(model));
+        return await commandOwner(layout, command, signal);
       } catch (error) {
         // An owner that died after it had moved the ref left nothing staged.
         if (staged === undefined || !isCalyxError(error, 'not-found')) throw error;
@@ -159,9 +128,13 @@ export function commandManager(layout: StoreLayout, signal: AbortSignal): StoreM
       await checkRemovable(layout, new DiskCatalog(layout), model);
       const lock = await lockModel(layout, model, 'calyx remove');
       try {
-        return await change('remove', model, { force }, removedSchema, (manager) =>
-          manager.remove(model, force),
-        );
+        const command = {
+          operation: 'remove',
+          input: { model: formatModelName(model), force },
+          answer: removedSchema,
+          here: () => own().remove(model, force),
+        };
+        return await commandOwner(layout, command, signal);
       } finally {
         await lock.release();
       }

@@ -3,33 +3,47 @@ import type { Logger } from 'pino';
 import { CachedCatalog } from '../../catalog/cached-catalog.js';
 import { DiskCatalog } from '../../catalog/catalog-reader.js';
 import { repairHubRefs } from '../../catalog/publish.js';
+import { signRefs } from '../../catalog/sign-refs.js';
 import { RevisionUsage } from '../../catalog/revision-usage.js';
 import { StoreLayout } from '../../catalog/store-layout.js';
+import { accessRoutes } from '../../cluster/access-routes.js';
 import { NodeRegistry } from '../../cluster/node-registry.js';
 import { nodeRoutes } from '../../cluster/node-routes.js';
-import { fileError, isCalyxError, type CalyxError } from '../../core/errors.js';
-import { formatModelName } from '../../core/names.js';
+import { CalyxError, fileError, isCalyxError } from '../../core/errors.js';
+import { formatModelName, type ModelName } from '../../core/names.js';
 import { catalogRoutes } from '../../protocols/http/catalog-routes.js';
 import { contentRoutes } from '../../protocols/http/content-routes.js';
-import { createHttpServer, listen, type ListenAddress } from '../../protocols/http/create-server.js';
+import {
+  createHttpServer,
+  listen,
+  replaceCertificate,
+  type ListenAddress,
+} from '../../protocols/http/create-server.js';
 import { FairShare } from '../../protocols/http/fair-share.js';
-import { checkListenAddress } from '../../protocols/http/guard.js';
+import { isLoopback } from '../../protocols/http/guard.js';
 import { healthRoutes } from '../../protocols/http/health-routes.js';
 import { BufferPool } from '../../storage/buffer-pool.js';
 import { acquireOwnership } from '../../storage/files/ownership.js';
 import { CoalesceLayer } from '../../storage/layers/coalesce.js';
 import { MeterLayer } from '../../storage/layers/meter.js';
 import { DirectorySource } from '../../storage/sources/directory-source.js';
-import { answerManagement, ownManager } from './manage.js';
+import { ownManager, managerOperations } from './manage.js';
+import { managementDoor, type Management } from './management-door.js';
+import { managementRoutes } from './management-routes.js';
 import { ModelViews } from './model-views.js';
+import { reachableHost } from './reachable-host.js';
+import { openGate, type StoreGate } from './store-gate.js';
 import { storeMetrics } from './store-metrics.js';
+import { tokenOperations } from './token-commands.js';
 import { checkNfsConfig, serveNfs, type NfsConfig, type RunningNfs } from './nfs/serve-nfs.js';
 
 /** Configuration of a store. */
 export interface StoreConfig {
   readonly dataDirectory: string;
   readonly listen: ListenAddress;
-  /** Allows addresses that strangers can reach. */
+  /** Speaks TLS and asks for tokens on loopback too. */
+  readonly tls: boolean;
+  /** Speaks plain HTTP and asks nobody, also where strangers can reach it. */
   readonly insecure: boolean;
   readonly hostNames: readonly string[];
   /** Whether and how it is served by NFS. */
@@ -42,6 +56,10 @@ export interface StoreConfig {
 /** A store that serves. */
 export interface RunningStore {
   readonly url: string;
+  /** True if it speaks TLS and asks for tokens. */
+  readonly secured: boolean;
+  /** Of the certificate of the cluster, base64url. */
+  readonly fingerprint: string;
   /** Where NFS is served. */
   readonly nfs: ListenAddress | undefined;
   /** Why NFS is not served although it could be. */
@@ -61,10 +79,11 @@ const POOL_BYTES = 128 * MIB + 80 * MIB;
 /**
  * Starts a store on a data directory.
  *
- * @throws CalyxError `refused` for an address beyond loopback, `busy` if the directory or the port is taken
+ * @throws CalyxError `usage` for settings that contradict each other, `refused` for files that others may read, `busy` if the
+ * directory or the port is taken
  */
 export async function runStore(config: StoreConfig): Promise<RunningStore> {
-  checkListenAddress(config.listen.host, config.insecure);
+  const secured = isSecured(config);
   if (config.nfs !== undefined) checkNfsConfig(config.nfs);
   const layout = new StoreLayout(resolve(config.dataDirectory));
   const catalog = new DiskCatalog(layout);
@@ -73,35 +92,46 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     (blob) => catalog.locate(blob),
     new BufferPool({ budgetBytes: POOL_BYTES }),
   );
-  // The files of blobs stay open: one that was removed would keep its space, one that was repaired would stay damaged.
-  const shown = new CachedCatalog(catalog);
-  const usage = new RevisionUsage();
-  const manager = ownManager(layout, catalog, {
-    onReplaced: (blob) => directory.forget(blob),
-    onChanged: () => shown.invalidate(),
-    usersOf: (model) => usage.usersOf(model),
-  });
   const meter = new MeterLayer(directory);
   const source = new CoalesceLayer(meter);
+  const management = new Later<Management>();
   const ownership = await acquireOwnership(layout.owners, {
     description: `calyx store (process ${process.pid})`,
-    handler: (request) => answerManagement(manager, request),
+    handler: managementDoor(management.promise),
   }).catch((error: unknown) => {
     throw fileError(error, 'cannot use', layout.root);
   });
-  let nfs: RunningNfs | undefined;
+  // What was opened, in the order in which it is closed.
+  const closers: (() => Promise<void>)[] = [() => source.close(), () => ownership.release()];
+  const close = async (): Promise<void> => {
+    for (const closer of closers.splice(0)) await closer();
+  };
   try {
-    for (const model of await catalog.models()) {
-      try {
-        await repairHubRefs(layout, model, await catalog.refs(model));
-      } catch (error) {
-        // One damaged model must not keep the others from being served.
-        config.logger.error({ err: error, model: formatModelName(model) }, 'the refs of a model are damaged');
-      }
-    }
-    const server = createHttpServer({ logger: config.logger, hostNames: config.hostNames });
+    const gate = await openGate(layout, certificateNames(config), config.logger);
+    closers.splice(1, 0, () => gate.close());
+    await putRefsRight(layout, catalog, gate, config.logger);
+    // The files of blobs stay open: one that was removed would keep its space, one that was repaired would stay damaged.
+    const shown = new CachedCatalog(catalog);
+    const usage = new RevisionUsage();
+    const manager = ownManager(layout, catalog, {
+      onReplaced: (blob) => directory.forget(blob),
+      onChanged: () => shown.invalidate(),
+      usersOf: (model) => usage.usersOf(model),
+      sign: (statement) => gate.identity.signRef(statement),
+    });
+    const { doorkeeper, table, identity } = gate;
+    const server = createHttpServer({
+      logger: config.logger,
+      hostNames: config.hostNames,
+      ...(secured && { tls: gate.tls() }),
+      requireToken: secured,
+      doorkeeper,
+      door: 'http',
+    });
     const registry = new NodeRegistry();
+    table.onRevoked((id) => registry.removeOf(id));
     const nfsReads = new MeterLayer(source);
+    let nfs: RunningNfs | undefined;
     const { metrics, blobBytesSent } = storeMetrics({
       disk: meter,
       nfsReads,
@@ -118,6 +148,13 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     });
     catalogRoutes(server, (grant) => views.of(grant).catalog);
     nodeRoutes(server, registry);
+    accessRoutes(server, {
+      table,
+      fingerprint: identity.fingerprint,
+      issue: (request, grant, lifetimeMs) => identity.issue(request, grant, lifetimeMs),
+      decided: (decision) => doorkeeper.decided(decision),
+    });
+    managementRoutes(server, manager);
     healthRoutes(server, metrics);
     server.get('/v1/status', { config: { access: 'read' } }, async () => {
       const sent = await blobBytesSent.get();
@@ -128,30 +165,90 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
       };
     });
     const url = await listen(server, config.listen);
+    closers.unshift(() => server.close());
+    if (secured) gate.onRenewed((tls) => replaceCertificate(server, tls));
     let nfsProblem: CalyxError | undefined;
-    try {
-      if (config.nfs !== undefined)
-        nfs = await serveNfs(config.nfs, { catalog: shown, source: nfsReads, usage, logger: config.logger });
-    } catch (error) {
-      if (config.nfsOptional !== true || !isCalyxError(error, 'busy')) {
-        await server.close();
-        throw error;
+    if (config.nfs !== undefined) {
+      try {
+        const parts = { catalog: shown, source: nfsReads, usage, logger: config.logger };
+        nfs = await serveNfs(config.nfs, { ...parts, tls: () => gate.tls(), doorkeeper });
+      } catch (error) {
+        if (config.nfsOptional !== true || !isCalyxError(error, 'busy')) throw error;
+        nfsProblem = error;
       }
-      nfsProblem = error;
     }
     const running = nfs;
+    if (running !== undefined) closers.unshift(() => running.close());
+    const { hostname, port } = new URL(url);
+    const address = `${reachableHost(hostname)}:${port === '' ? '443' : port}`;
+    const operations = {
+      ...managerOperations(manager),
+      ...tokenOperations(table, () => ({ address, secured })),
+    };
+    management.resolve({ doorkeeper, operations });
     return {
       url,
+      secured,
+      fingerprint: identity.fingerprint,
       nfs: running?.address,
       nfsProblem,
-      close: async () => {
-        await Promise.all([server.close(), running?.close()]);
-        await source.close();
-        await ownership.release();
-      },
+      close,
     };
   } catch (error) {
-    await ownership.release();
+    management.reject(
+      new CalyxError('unavailable', 'the store that was starting could not start', { cause: error }),
+    );
+    await close();
     throw error;
+  }
+}
+
+/** True if a store speaks TLS and asks for tokens: beyond loopback, unless it is told not to. */
+function isSecured({ listen: { host }, tls, insecure }: StoreConfig): boolean {
+  if (tls && insecure)
+    throw new CalyxError('usage', '--tls and --insecure contradict each other', {
+      hint: 'beyond loopback a store speaks TLS unless it is told --insecure; on loopback only if it is told --tls',
+    });
+  return tls || !(insecure || isLoopback(host));
+}
+
+/** The names that clients use: those that were given, and the addresses that are listened on. */
+function certificateNames({ hostNames, listen: { host }, nfs }: StoreConfig): string[] {
+  return [...hostNames, host, ...(nfs === undefined ? [] : [nfs.listen.host])];
+}
+
+/** Brings the refs of the Hugging Face cache layout in step, and signs those that are not signed yet. */
+async function putRefsRight(
+  layout: StoreLayout,
+  catalog: DiskCatalog,
+  { identity }: StoreGate,
+  logger: Logger,
+): Promise<void> {
+  // One damaged model must not keep the others from being served.
+  const onDamaged = (model: ModelName, error: unknown): void =>
+    logger.error({ err: error, model: formatModelName(model) }, 'the refs of a model are damaged');
+  await signRefs(layout, catalog, identity, onDamaged);
+  for (const model of await catalog.models()) {
+    try {
+      await repairHubRefs(layout, model, await catalog.refs(model));
+    } catch (error) {
+      onDamaged(model, error);
+    }
+  }
+}
+
+/** A promise that is settled from outside. */
+class Later<T> {
+  readonly promise: Promise<T>;
+  resolve!: (value: T) => void;
+  reject!: (error: Error) => void;
+
+  constructor() {
+    this.promise = new Promise<T>((resolvePromise, rejectPromise) => {
+      this.resolve = resolvePromise;
+      this.reject = rejectPromise;
+    });
+    // Whoever waits is told; if nobody does, that is no fault.
+    this.promise.catch(() => undefined);
   }
 }

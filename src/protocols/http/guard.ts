@@ -46,22 +46,6 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
-/**
- * Refuses to listen where strangers could connect.
- *
- * @throws CalyxError `refused` unless `host` is a loopback address or `insecure` is set
- */
-export function checkListenAddress(host: string, insecure: boolean): void {
-  if (insecure || isLoopback(host)) return;
-  throw new CalyxError(
-    'refused',
-    `listening on ${host} would let everyone who reaches this machine read the models`,
-    {
-      hint: 'listen on 127.0.0.1, or add --insecure if the network is trusted',
-    },
-  );
-}
-
 /** The name of a `Host` header without port and brackets, in lower case. */
 function hostName(header: string | undefined): string | undefined {
   const match = /^(?:\[([0-9a-f:.]+)\]|([^:[\]/@\s]+))(?::\d{1,5})?$/i.exec(header ?? '');

@@ -14,6 +14,8 @@ export type OwnerHandler = (request: OwnerRequest, signal: AbortSignal) => Promi
 export interface OwnerRequest {
   readonly operation: string;
   readonly input: unknown;
+  /** Shows that whoever asks may; the owner knows what it accepts. */
+  readonly token?: string | undefined;
 }
 
 /** Options of {@link acquireOwnership}. */

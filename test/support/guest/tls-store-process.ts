@@ -53,7 +53,7 @@ await serveNfs(
     source,
     usage: new RevisionUsage(),
     logger: pino({ level: 'debug' }, pino.destination(2)),
-    tls: config.tls,
+    tls: () => config.tls,
     doorkeeper,
   },
 );

@@ -27,8 +27,8 @@ export interface NfsConfig {
 
 /** What NFS is served with. */
 export interface NfsParts extends Omit<ExportParts, keyof ClientRules> {
-  /** Offers RPC-with-TLS. */
-  readonly tls?: TlsSettings | undefined;
+  /** Offers RPC-with-TLS with the settings of the moment. */
+  readonly tls?: (() => TlsSettings) | undefined;
   readonly doorkeeper?: Doorkeeper | undefined;
 }
 
@@ -90,7 +90,7 @@ export async function serveNfs(config: NfsConfig, parts: NfsParts): Promise<Runn
     admit: (peer) => exports.treeFor(peer) !== undefined,
     onEntry: (peer, allowed) => exports.onEntry(peer, allowed),
     requireTls,
-    ...(tls === undefined ? {} : { tls: () => tls }),
+    ...(tls === undefined ? {} : { tls }),
     onError: (what, peer, error) => {
       const details = { err: error, what, client: peer?.address };
       // Clients that break the rules or take nothing of their answers are their own concern, faults of ours are not.
