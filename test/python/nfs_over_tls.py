@@ -1,6 +1,6 @@
 """Reads a file by NFS version 3 with RPC bytes made by hand: nfs_over_tls.py < JSON
 
-Takes {"port", "path": [names], "tls": null or {"ca", "certificate"?, "key"?, "protocols"?}} with paths of PEM files. With "tls" it asks for TLS with the probe of
+Takes {"port", "path": [names], "from"?: address, "tls": null or {"ca", "certificate"?, "key"?, "protocols"?}} with paths of PEM files. With "tls" it asks for TLS with the probe of
 RFC 9289 and goes on with Python's own ssl module. Prints {"probe": reply in hex, "protocol", "alpn", "mount", "size", "sha256"}; where the server refuses,
 "refused" says at which step and how, and what follows is missing.
 """
@@ -112,7 +112,8 @@ def main():
     asked = json.load(sys.stdin)
     told = {"step": "connect"}
     try:
-        with socket.create_connection(("127.0.0.1", asked["port"]), DEADLINE_SECONDS) as plain:
+        own = (asked.get("from", "127.0.0.1"), 0)
+        with socket.create_connection(("127.0.0.1", asked["port"]), DEADLINE_SECONDS, own) as plain:
             connection = plain
             if asked["tls"] is not None:
                 connection = begin_tls(plain, asked["tls"], told)

@@ -8,6 +8,8 @@ import type { TestCertificate } from './openssl-pki.js';
 export interface PythonNfs {
   readonly port: number;
   readonly path: readonly string[];
+  /** The address of this machine that it comes from. @default 127.0.0.1 */
+  readonly from?: string;
   /** PEM; none: no TLS. */
   readonly tls?: {
     readonly ca: string;
@@ -31,11 +33,11 @@ export interface PythonNfsResult {
 
 /** Reads a file with a client of NFS in Python that has nothing of ours: its own bytes of RPC, its own TLS. */
 export async function readWithPython(directory: string, asked: PythonNfs): Promise<PythonNfsResult> {
-  const { tls } = asked;
+  const { port, path, from, tls } = asked;
   const file = (name: string, text: string): string => {
-    const path = join(directory, name);
-    writeFileSync(path, text);
-    return path;
+    const written = join(directory, name);
+    writeFileSync(written, text);
+    return written;
   };
   const options = tls && {
     ca: file('ca.pem', tls.ca),
@@ -47,7 +49,7 @@ export async function readWithPython(directory: string, asked: PythonNfs): Promi
   const running = start('python3', [join(ROOT, 'test/python/nfs_over_tls.py')], {
     stdio: ['pipe', 'pipe', 'pipe'],
   });
-  running.child.stdin?.end(JSON.stringify({ port: asked.port, path: asked.path, tls: options ?? null }));
+  running.child.stdin?.end(JSON.stringify({ port, path, from, tls: options ?? null }));
   const ended = await running.ended;
   if (ended.code !== 0) throw new Error(`python3: ${ended.stderr}`);
   return JSON.parse(ended.stdout) as PythonNfsResult;

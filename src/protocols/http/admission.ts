@@ -39,7 +39,7 @@ const NOBODY: Grant = { tokenId: undefined, name: 'nobody', role: 'read', models
 /** Codes with which somebody is turned away. */
 const REFUSALS: readonly ErrorCode[] = ['unauthenticated', 'refused', 'limited'];
 
-/** What a `limited` client is asked to wait. */
+/** What a `limited` client is asked to wait if nothing says how long. */
 const RETRY_AFTER_SECONDS = 10;
 
 /** What is known of a request while it is answered. */
@@ -157,9 +157,11 @@ function accessOf(request: FastifyRequest, requireToken: boolean): Access {
   return request.routeOptions.config.access ?? 'admin';
 }
 
-function setRefusalHeaders(reply: FastifyReply, error: unknown): void {
+/** The headers that say how to come in, or when: no 401 goes without them (RFC 9110, section 11.6.1), whoever has refused. */
+export function setRefusalHeaders(reply: FastifyReply, error: unknown): void {
   if (isCalyxError(error, 'unauthenticated')) void reply.header('www-authenticate', 'Bearer realm="calyx"');
-  if (isCalyxError(error, 'limited')) void reply.header('retry-after', String(RETRY_AFTER_SECONDS));
+  if (isCalyxError(error, 'limited'))
+    void reply.header('retry-after', String(error.retryAfterSeconds ?? RETRY_AFTER_SECONDS));
 }
 
 /** The token of an `Authorization` header; other schemes are not for us. */

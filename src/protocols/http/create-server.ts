@@ -12,7 +12,7 @@ import type { Logger } from 'pino';
 import type { TlsSettings } from '../../core/access.js';
 import type { Door, Doorkeeper } from '../../core/doorkeeper.js';
 import { CalyxError } from '../../core/errors.js';
-import { admitRequests } from './admission.js';
+import { admitRequests, setRefusalHeaders } from './admission.js';
 import { toWireError } from './errors.js';
 import { FrontDoor } from './front-door.js';
 import { checkOrigin } from './guard.js';
@@ -126,6 +126,8 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     const { status, body } = toWireError(error);
     if (status >= 500)
       options.logger.error({ err: error, method: request.method, url: request.url }, 'request failed');
+    // Routes refuse too.
+    setRefusalHeaders(reply, error);
     return reply.status(status).send(body);
   });
   server.setNotFoundHandler((request) => {
