@@ -207,14 +207,26 @@ export class HttpSource implements ByteSource {
   ): void {
     if (status !== 206) {
       const code = codeOfStatus(status);
-      const reason = code === 'not-found' ? 'does not have the blob' : `answered ${status} for the blob`;
       const hint = HINTS[code];
-      throw new CalyxError(code, `${this.name} ${reason} ${blob}`, hint === undefined ? {} : { hint });
+      throw new CalyxError(
+        code,
+        `${this.name} ${this.#refusal(status, blob)}`,
+        hint === undefined ? {} : { hint },
+      );
     }
     const wanted = `bytes ${offset}-${end - 1}/`;
     if (typeof range !== 'string' || !range.startsWith(wanted)) {
       throw this.#wrong(blob, `it answered with the range '${String(range)}' instead of '${wanted}...'`);
     }
+  }
+
+  #refusal(status: number, blob: Digest): string {
+    const code = codeOfStatus(status);
+    if (code === 'not-found') return `does not have the blob ${blob}`;
+    const answered = `answered ${status} for the blob ${blob}`;
+    if (code !== 'unauthenticated') return answered;
+    const token = this.#trust.authorization === undefined ? 'asks for a token' : 'does not accept the token';
+    return `${token}: it ${answered}`;
   }
 
   #wrong(blob: Digest, problem: string): CalyxError {
