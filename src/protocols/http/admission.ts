@@ -6,7 +6,7 @@ import type { Door, Doorkeeper } from '../../core/doorkeeper.js';
 import { CalyxError, isCalyxError, type ErrorCode } from '../../core/errors.js';
 import { formatModelName, parseModelName } from '../../core/names.js';
 import { showsAll } from '../../core/shown-models.js';
-import type { FrontDoor } from './front-door.js';
+import { cutConnection, type FrontDoor } from './front-door.js';
 import { plainAddress } from './stranger-places.js';
 import { TokenConnections } from './token-connections.js';
 
@@ -58,7 +58,9 @@ interface Visit {
 export function admitRequests(server: FastifyInstance, options: AdmissionOptions): Admission {
   const { doorkeeper, door, requireToken, frontDoor, guard } = options;
   const visits = new WeakMap<FastifyRequest, Visit>();
-  const connections = new TokenConnections();
+  const connections = new TokenConnections((socket) =>
+    frontDoor === undefined ? cutConnection(socket) : frontDoor.cut(socket),
+  );
 
   const whoAsks = (request: FastifyRequest): Grant => {
     const { socket } = request.raw;

@@ -50,6 +50,8 @@ const NOT_TLS = [
 export class FrontDoor {
   readonly #places: StrangerPlaces;
   readonly #strangers = new Map<string, Stranger>();
+  /** By the same keys: under each TLS socket the one of TCP. */
+  readonly #sockets = new Map<string, Socket>();
   readonly #known = new WeakSet<Socket>();
   readonly #maxConnections: number;
   #knownCount = 0;
@@ -92,6 +94,13 @@ export class FrontDoor {
     return this.#known.has(socket);
   }
 
+  /** Ends a connection as {@link cutConnection} does, also under TLS. */
+  cut(socket: Socket): void {
+    const under = this.#sockets.get(connectionKey(socket));
+    if (under !== undefined) cutConnection(under);
+    socket.destroy();
+  }
+
   /** Drops all strangers. */
   close(): void {
     this.#places.clear();
@@ -106,9 +115,11 @@ export class FrontDoor {
       drop: () => socket.destroy(),
     };
     this.#strangers.set(key, stranger);
+    this.#sockets.set(key, socket);
     socket.on('error', () => undefined);
     socket.once('close', () => {
       this.#strangers.delete(key);
+      this.#sockets.delete(key);
       this.#places.leave(stranger);
     });
     this.#places.enter(stranger);
@@ -136,6 +147,14 @@ export class FrontDoor {
     };
     socket.on('readable', begin);
   }
+}
+
+/**
+ * Resets a connection of TCP: what the kernel still holds for a reader that takes its time, megabytes, is not sent any more, which after
+ * a mere close it would be.
+ */
+export function cutConnection(socket: Socket): void {
+  if (!socket.destroyed) socket.resetAndDestroy();
 }
 
 function tellNotTls(socket: Socket): void {

@@ -3,6 +3,12 @@ import type { Socket } from 'node:net';
 /** Which connections were used with which tokens; one that was used with several counts for each. */
 export class TokenConnections {
   readonly #sockets = new Map<string, Set<Socket>>();
+  readonly #cut: (socket: Socket) => void;
+
+  /** @param cut ends a connection at once, so that not even what the kernel holds for a slow reader is sent */
+  constructor(cut: (socket: Socket) => void) {
+    this.#cut = cut;
+  }
 
   /** A request with this token came in on this connection. */
   use(tokenId: string, socket: Socket): void {
@@ -18,7 +24,7 @@ export class TokenConnections {
    * Ends what is under way for a token: its connections are cut, in the middle of an answer too, which is then not taken for whole.
    */
   end(tokenId: string): void {
-    for (const socket of [...(this.#sockets.get(tokenId) ?? [])]) socket.destroy();
+    for (const socket of [...(this.#sockets.get(tokenId) ?? [])]) this.#cut(socket);
     this.#sockets.delete(tokenId);
   }
 
