@@ -183,7 +183,7 @@ const ENDS: Record<string, { readonly seconds?: number; readonly end: (holder: H
       },
     },
     'its time': {
-      seconds: 3,
+      seconds: 4,
       end: async ({ id }) => {
         const { tokens } = JSON.parse(await cluster.manage('GET', '/v1/tokens')) as {
           tokens: { id: string; expiresAt?: number }[];
