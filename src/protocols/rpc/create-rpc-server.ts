@@ -131,7 +131,11 @@ class TcpRpcServer implements RpcServer {
   }
 
   disconnect(which: (peer: RpcPeer) => boolean): void {
-    for (const client of [...this.#watches.keys()]) if (which(client.peer)) client.drop();
+    for (const client of [...this.#watches.keys()]) {
+      if (!which(client.peer)) continue;
+      if (client instanceof ServerConnection) client.cut();
+      else client.drop();
+    }
   }
 
   async #close(): Promise<void> {

@@ -26,6 +26,8 @@ export class ServerConnection implements CallHost {
   readonly share: ReplyShare;
   readonly #gone = new AbortController();
   readonly #socket: Socket;
+  /** Of TCP, if the socket encrypts. */
+  readonly #transport: Socket;
   readonly #context: ServerContext;
   readonly #routes: Routes;
   readonly #records: RecordReader;
@@ -48,7 +50,8 @@ export class ServerConnection implements CallHost {
     this.#socket = socket;
     this.#context = context;
     this.share = context.replies.share();
-    this.#sender = new ReplySender(socket, parts.transport);
+    this.#transport = parts.transport ?? socket;
+    this.#sender = new ReplySender(socket, this.#transport);
     const told = { true: false, false: false };
     this.#routes = {
       programs: context.programs,
@@ -111,6 +114,12 @@ export class ServerConnection implements CallHost {
   drop(reason?: CalyxError): void {
     if (this.#socket.destroyed) return;
     if (reason !== undefined) this.#context.onError('client dropped', this.peer, reason);
+    this.#socket.destroy();
+  }
+
+  /** Closes with a reset: what the kernel still holds for a reader that takes its time is not sent any more. */
+  cut(): void {
+    if (!this.#transport.destroyed) this.#transport.resetAndDestroy();
     this.#socket.destroy();
   }
 
