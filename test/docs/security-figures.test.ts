@@ -14,6 +14,7 @@ import {
   MAX_WAIT_MS,
   WINDOW_MS,
 } from '../../src/cluster/tokens/wrong-attempts.js';
+import { PATIENCE_MS } from '../../src/protocols/http/admission.js';
 import {
   BODY_BYTES,
   HEADERS_TIMEOUT_MS,
@@ -59,7 +60,7 @@ describe('the figures of docs/security.md', () => {
   it('are those of tokens', () => {
     expect(figure('wrong tokens')).toBe(
       `${FREE_ATTEMPTS} within ${seconds(WINDOW_MS)} per address (IPv6: per /64), then locked out for ` +
-        `${seconds(FIRST_WAIT_MS)}, twice as long each time up to ${seconds(MAX_WAIT_MS)}; right ones pass`,
+        `${seconds(FIRST_WAIT_MS)}, twice as long each time up to ${seconds(MAX_WAIT_MS)}; the 429 comes ${seconds(PATIENCE_MS)} late; right ones pass`,
     );
     const { requestsPerSecond, burst } = TOKEN_RATE;
     expect(figure('requests of one token')).toBe(
