@@ -6,7 +6,13 @@ export interface RefsFacts {
   readonly models: number;
   /** `ORG/NAME@REF`: those without a signature, or not one of this cluster. Undefined if it is not known by what to judge. */
   readonly unsigned: readonly string[] | undefined;
-  readonly damaged: readonly { readonly model: string; readonly why: string; readonly denied: boolean }[];
+  readonly damaged: readonly {
+    readonly model: string;
+    readonly why: string;
+    readonly hint?: string | undefined;
+    /** This user may not read them. */
+    readonly denied: boolean;
+  }[];
   readonly storeRuns: boolean;
 }
 
@@ -14,12 +20,12 @@ const SHOWN = 5;
 
 /** Whether each ref can be read and is signed. */
 export function checkStoreRefs({ models, unsigned, damaged, storeRuns }: RefsFacts): Verdict[] {
-  const verdicts = damaged.map(({ model, why, denied }) =>
+  const verdicts = damaged.map(({ model, why, hint, denied }) =>
     denied
       ? unseen(`the refs of ${model}`, why)
       : problem(
           `the refs of ${model} are damaged, so it is not served: ${why}`,
-          `add it again under the same name (calyx add), or remove it (calyx remove ${model})`,
+          hint ?? `add it again under the same name: calyx add DIRECTORY --name ${model}`,
         ),
   );
   if (unsigned !== undefined && unsigned.length > 0) {

@@ -55,6 +55,9 @@ export async function runningFacts(layout: StoreLayout, signal: AbortSignal): Pr
       token: token !== undefined && 'text' in token ? token.text.trim() : undefined,
     };
     const answer = await askOwner(layout.owners, request, { signal, leaveDead: true });
+    // Who may not read the one may not speak to the sockets either, which then seem dead.
+    if (answer === undefined && token !== undefined && 'why' in token)
+      return { kind: 'untold', why: `${path}: ${token.why}` };
     if (answer === undefined) return { kind: 'none' };
     return { kind: 'runs', description: storeDescriptionSchema.parse(answer.output) };
   } catch (error) {
@@ -94,7 +97,7 @@ export async function refsFacts(
 ): Promise<RefsFacts> {
   const models = await catalog.models();
   const unsigned: string[] = [];
-  const damaged: { model: string; why: string; denied: boolean }[] = [];
+  const damaged: RefsFacts['damaged'][number][] = [];
   for (const model of models) {
     const name = formatModelName(model);
     try {
@@ -104,7 +107,8 @@ export async function refsFacts(
     } catch (error) {
       const cause = error instanceof Error ? error.cause : undefined;
       const denied = systemCode(cause ?? error) === 'EACCES';
-      damaged.push({ model: name, why: errorMessage(error), denied });
+      const hint = isCalyxError(error) ? error.hint : undefined;
+      damaged.push({ model: name, why: errorMessage(error), hint, denied });
     }
   }
   return { models: models.length, unsigned: ca === undefined ? undefined : unsigned, damaged, storeRuns };
