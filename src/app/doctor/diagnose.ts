@@ -22,14 +22,34 @@ export const PATIENCE_MS = 3_000;
  */
 export async function diagnose(options: DiagnoseOptions, signal: AbortSignal): Promise<Finding[]> {
   const { dataDirectory, dataNamed } = options;
-  const patience = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]);
+  const stop = new AbortController();
+  const patience = stop.signal;
+  // Not AbortSignal.timeout: nothing else may keep the process alive until then.
+  const timer = setTimeout(() => stop.abort(new Error('it took too long')), PATIENCE_MS);
+  const onAbort = (): void => stop.abort(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
   // Each address and each stage listens, and they are bounded.
   setMaxListeners(0, patience);
-  const [machine, there] = await Promise.all([
-    checkMachine(options, patience),
-    fileFacts(dataDirectory).then((seen) => seen !== undefined),
-  ]);
-  signal.throwIfAborted();
-  const store = there ? await checkStore(dataDirectory, patience) : dataNamed ? [noStore(dataDirectory)] : [];
-  return [...machine, ...store];
+  try {
+    // At the same time: what one waits for must not take the other's.
+    const both = await Promise.all([
+      checkMachine(options, patience),
+      store(dataDirectory, dataNamed, patience),
+    ]);
+    signal.throwIfAborted();
+    return both.flat();
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+async function store(root: string, named: boolean, signal: AbortSignal): Promise<Finding[]> {
+  // What hangs is there; the checks say the rest.
+  const hangs = new Promise<true>((resolve) => {
+    signal.addEventListener('abort', () => resolve(true), { once: true });
+  });
+  const isThere = await Promise.race([fileFacts(root).then((seen) => seen !== undefined), hangs]);
+  if (isThere) return checkStore(root, signal);
+  return named ? [noStore(root)] : [];
 }

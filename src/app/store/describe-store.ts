@@ -10,7 +10,10 @@ export const DESCRIBE_STORE = 'store describe';
 
 /** What a store that runs says of itself to those who may manage it. */
 export const storeDescriptionSchema = z.object({
+  /** Where clients of this machine reach it. */
   url: z.string(),
+  /** What it listens on, as it was told: of `0.0.0.0`, a URL has only the loopback address. */
+  host: z.string(),
   /** True if it speaks TLS and asks for tokens. */
   secured: z.boolean(),
   nfs: z
@@ -33,6 +36,7 @@ export type StoreDescription = Readonly<z.infer<typeof storeDescriptionSchema>>;
 /** How a store runs. */
 export interface RunningSettings {
   readonly url: string;
+  readonly host: string;
   readonly secured: boolean;
   readonly nfs: { readonly config: NfsConfig | undefined; readonly address: ListenAddress } | undefined;
   /** Of its server, PEM. */
@@ -44,9 +48,10 @@ export function describeOperation(settings: () => RunningSettings): Readonly<Rec
   return { [DESCRIBE_STORE]: () => Promise.resolve(describe(settings())) };
 }
 
-function describe({ url, secured, nfs, certificate }: RunningSettings): StoreDescription {
+function describe({ url, host, secured, nfs, certificate }: RunningSettings): StoreDescription {
   return {
     url,
+    host,
     secured,
     nfs:
       nfs?.config === undefined

@@ -182,12 +182,15 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     }
     const running = nfs;
     if (running !== undefined) closers.unshift(() => running.close());
-    const { hostname, port } = new URL(url);
-    const address = `${reachableHost(hostname)}:${port === '' ? '443' : port}`;
+    // Not the host of the URL, in which all addresses of the machine are one of loopback.
+    const { host } = config.listen;
+    const { port } = new URL(url);
+    const address = `${reachableHost(host)}:${port === '' ? '443' : port}`;
     const operations = {
       ...managerOperations(manager),
       ...tokenOperations(table, () => ({ address, secured })),
       ...describeOperation(() => ({
+        host,
         url,
         secured,
         nfs: running === undefined ? undefined : { config: config.nfs, address: running.address },

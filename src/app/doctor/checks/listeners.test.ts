@@ -10,6 +10,7 @@ const nfs = {
 };
 const store: StoreDescription = {
   url: 'https://127.0.0.1:7070',
+  host: '127.0.0.1',
   secured: true,
   nfs,
   version: '1.0.0',
@@ -19,8 +20,8 @@ const far = { ...nfs, address: { host: '10.0.0.1', port: 2049 } };
 
 describe('checkListeners', () => {
   it('is content with loopback, and with TLS and tokens anywhere', () => {
-    const urls = ['https://127.0.0.1:7070', 'https://10.0.0.1:7070', 'https://[2a00:1450::1]:7070'];
-    const said = urls.map((url) => checkListeners({ ...store, url, nfs: null }, []));
+    const hosts = ['127.0.0.1', '10.0.0.1', '2a00:1450::1'];
+    const said = hosts.map((host) => checkListeners({ ...store, host, nfs: null }, []));
     expect(said.map(([verdict]) => verdict?.severity)).toEqual(['ok', 'ok', 'ok']);
     expect(said[2]?.[0]?.message).toContain('the address is public');
     expect(checkListeners({ ...store, url: 'http://127.0.0.1:7070', secured: false }, [])).toMatchObject([
@@ -30,12 +31,12 @@ describe('checkListeners', () => {
   });
 
   it.each([
-    ['http://10.0.0.1:7070', 'private network'],
-    ['http://203.0.113.9:7070', 'the address is public'],
-    ['http://0.0.0.0:7070', 'the address is public'],
-  ])('an open %s is a problem', (url, who) => {
+    ['10.0.0.1', 'private network'],
+    ['203.0.113.9', 'the address is public'],
+    ['0.0.0.0', 'the address is public'],
+  ])('an open %s is a problem', (host, who) => {
     const own = ['127.0.0.1', '10.0.0.1', '203.0.113.9'];
-    expect(checkListeners({ ...store, url, secured: false, nfs: null }, own)).toMatchObject([
+    expect(checkListeners({ ...store, host, secured: false, nfs: null }, own)).toMatchObject([
       {
         severity: 'problem',
         message: expect.stringContaining(who) as string,

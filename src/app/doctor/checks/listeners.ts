@@ -18,13 +18,14 @@ export function checkListeners(store: StoreDescription, own: readonly string[]):
   return [...http(store, own), ...nfs(store.nfs, own)];
 }
 
-function http({ url, secured }: StoreDescription, own: readonly string[]): Verdict[] {
-  const reach = reachOf(new URL(url).hostname, own);
-  if (secured) return [ok(`HTTPS on ${url}, with tokens; it is reached by ${WHO[reach]}`)];
-  if (reach === 'loopback') return [ok(`HTTP on ${url} asks nobody; it is reached by ${WHO[reach]}`)];
+function http({ url, host, secured }: StoreDescription, own: readonly string[]): Verdict[] {
+  const reach = reachOf(host, own);
+  const at = `${host.replace(/^\[|\]$/g, '')}, port ${new URL(url).port || '443'}`;
+  if (secured) return [ok(`HTTPS on ${at}, with tokens; it is reached by ${WHO[reach]}`)];
+  if (reach === 'loopback') return [ok(`HTTP on ${at} asks nobody; it is reached by ${WHO[reach]}`)];
   return [
     problem(
-      `HTTP on ${url} asks nobody and is not encrypted; it is reached by ${WHO[reach]}`,
+      `HTTP on ${at} asks nobody and is not encrypted; it is reached by ${WHO[reach]}`,
       'start the store without --insecure: it then speaks TLS, and calyx token create lets machines in',
     ),
   ];

@@ -5,6 +5,7 @@ const NOW = Date.UTC(2026, 4, 1);
 const DAY = 86_400_000;
 const description = {
   url: 'https://10.0.0.1:7070',
+  host: '10.0.0.1',
   secured: true,
   nfs: null,
   version: '1.0.0',
