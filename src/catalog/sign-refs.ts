@@ -50,6 +50,10 @@ export async function signed(model: ModelName, name: string, ref: Ref, sign: Sig
 }
 
 /** What the signature of a ref is about. */
-export function statementOf(model: ModelName, ref: string, { revision, manifest, generation }: Ref): RefStatement {
+export function statementOf(
+  model: ModelName,
+  ref: string,
+  { revision, manifest, generation }: Ref,
+): RefStatement {
   return { model: formatModelName(model), ref, revision, manifest, generation };
 }

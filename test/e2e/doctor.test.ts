@@ -31,11 +31,10 @@ class User {
   };
 
   run(args: readonly string[], options: { readonly uid?: number; readonly env?: object } = {}): Promise<Ended> {
-    const { NODE_EXTRA_CA_CERTS, NODE_TLS_REJECT_UNAUTHORIZED, ...clean } = cleanEnvironment(this.env);
-    void [NODE_EXTRA_CA_CERTS, NODE_TLS_REJECT_UNAUTHORIZED];
+    const clean = Object.entries(cleanEnvironment(this.env)).filter(([name]) => !/^NODE_|_PROXY$/i.test(name));
     const { uid, env } = options;
     return start(process.execPath, [join(ROOT, 'bin/calyx.mjs'), ...args], {
-      env: { ...clean, ...env },
+      env: { ...Object.fromEntries(clean), ...env },
       ...(uid === undefined ? {} : { uid, gid: uid }),
     }).ended;
   }
