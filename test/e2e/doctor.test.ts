@@ -260,6 +260,21 @@ describe('the stages at which an address can fail', () => {
     expect(front.asked).toEqual([]);
   });
 
+  it('a token that others may read, which is not used', async () => {
+    const cluster = await testCluster();
+    const front = await secureStore(cluster);
+    const user = new User();
+    user.keep(cluster, front.address);
+    const kept = join(user.env.XDG_CONFIG_HOME, 'calyx/cluster.json');
+    chmodSync(kept, 0o644);
+    const { bad, findings } = await user.doctor();
+    expect(bad).toMatchObject([
+      { check: 'joined cluster', wayOut: expect.stringContaining(`chmod 600 ${kept}`) as string },
+    ]);
+    expect(findings.find(({ check }) => check === 'stores')?.message).toContain('not used until it is mended');
+    expect(front.asked).toEqual([]);
+  });
+
   it('nobody, no answer, and no TLS', async () => {
     const cluster = await testCluster();
     const mute = createServer();

@@ -20,7 +20,7 @@ import { fileFacts } from './facts/file-facts.js';
 import { probeAddress } from './facts/probe-address.js';
 import { storeTargets, type Targets } from './facts/targets.js';
 import { tlshdRuns } from './facts/tlshd.js';
-import type { Finding } from './finding.js';
+import { unseen, type Finding } from './finding.js';
 
 /** What is looked at on a machine. */
 export interface MachineOptions {
@@ -34,8 +34,10 @@ export interface MachineOptions {
 /** Looks at this machine, and goes to the stores that it would ask. Throws CalyxError `usage` for `--store` that names none. */
 export async function checkMachine(options: MachineOptions, signal: AbortSignal): Promise<Finding[]> {
   const { env, nodeDirectory } = options;
-  const { joined, damage } = await readJoined(env);
-  const { targets, asked } = targetsOf(options, joined);
+  const { joined, damage, unusable } = await readJoined(env);
+  // Then commands fail, and do not look elsewhere.
+  const unknown = unusable === true && options.store === undefined && env['CALYX_STORE'] === undefined;
+  const { targets, asked } = unknown ? NOBODY : targetsOf(options, joined);
   const probes = Promise.all(targets.map((target) => probeAddress(target, signal)));
   // Each check that needs them says what went wrong.
   probes.catch(() => undefined);
@@ -47,7 +49,16 @@ export async function checkMachine(options: MachineOptions, signal: AbortSignal)
     const [cluster, ca] = await Promise.all([fileFacts(files.cluster), fileFacts(files.ca)]);
     return checkJoinedFiles({ cluster, ca, user: process.getuid?.(), damage });
   });
-  checks.add('stores', async () => checkReach(await probes, asked));
+  checks.add('stores', async () =>
+    unknown
+      ? [
+          unseen(
+            'the stores of the cluster that was joined',
+            'what was kept of it is not used until it is mended',
+          ),
+        ]
+      : checkReach(await probes, asked),
+  );
   checks.add('token', async () => checkTokenStanding(await probes, Date.now()));
   checks.add('version', async () => checkVersions(CALYX_VERSION, await probes));
   checks.add('nfs client', () => {
@@ -60,9 +71,12 @@ export async function checkMachine(options: MachineOptions, signal: AbortSignal)
   return checks.findings();
 }
 
+const NOBODY: Targets = { targets: [], asked: false };
+
 interface Joined {
   readonly joined: JoinedCluster | undefined;
   /** Why it cannot be used. */
+  readonly unusable?: boolean;
   readonly damage?: { readonly message: string; readonly hint: string | undefined };
 }
 
@@ -71,9 +85,9 @@ async function readJoined(env: NodeJS.ProcessEnv): Promise<Joined> {
     return { joined: await readCluster(env) };
   } catch (error) {
     // That others may read it is told with its permissions.
-    if (isCalyxError(error, 'refused')) return { joined: undefined };
+    if (isCalyxError(error, 'refused')) return { joined: undefined, unusable: true };
     const hint = isCalyxError(error) ? error.hint : undefined;
-    return { joined: undefined, damage: { message: errorMessage(error), hint } };
+    return { joined: undefined, unusable: true, damage: { message: errorMessage(error), hint } };
   }
 }
 
@@ -83,7 +97,7 @@ function targetsOf({ store, env }: MachineOptions, joined: JoinedCluster | undef
     return storeTargets(store, env, joined);
   } catch (error) {
     if (store !== undefined) throw error;
-    return { targets: [], asked: false };
+    return NOBODY;
   }
 }
 
