@@ -49,6 +49,11 @@ export async function signed(model: ModelName, name: string, ref: Ref, sign: Sig
   return { ...ref, signature: await sign(statementOf(model, name, ref)) };
 }
 
-function statementOf(model: ModelName, ref: string, { revision, manifest, generation }: Ref): RefStatement {
+/** What the signature of a ref is about. */
+export function statementOf(
+  model: ModelName,
+  ref: string,
+  { revision, manifest, generation }: Ref,
+): RefStatement {
   return { model: formatModelName(model), ref, revision, manifest, generation };
 }

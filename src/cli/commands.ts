@@ -15,6 +15,7 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['remove', async () => (await import('./remove.js')).removeCommand],
   ['store', async () => (await import('./store.js')).storeCommand],
   ['token', async () => (await import('./token.js')).tokenCommand],
+  ['doctor', async () => (await import('./doctor.js')).doctorCommand],
   ['advise', async () => (await import('./advise.js')).adviseCommand],
   ['join', async () => (await import('./join.js')).joinCommand],
   ['leave', async () => (await import('./leave.js')).leaveCommand],

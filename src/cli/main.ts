@@ -1,16 +1,13 @@
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { CALYX_VERSION } from '../app/version.js';
 import { COMMANDS } from './commands.js';
 import { EXIT, exitCodeOf, printError } from './run-command.js';
-
-const packageFile = new URL('../../../package.json', import.meta.url);
-const { version } = JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string };
 
 const program = new Command('calyx')
   .description(
     'One full copy of a large language model for a whole cluster: every node reads only the blocks it runs.',
   )
-  .version(version)
+  .version(CALYX_VERSION)
   .showHelpAfterError('(calyx --help shows the commands)')
   .exitOverride();
 

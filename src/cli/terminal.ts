@@ -27,6 +27,9 @@ export function note(text: string): void {
 /** Colours for stderr; none if it is no terminal or `NO_COLOR` is set. */
 export const stderrColors = pc.createColors(isTerminal(process.stderr) && !process.env['NO_COLOR']);
 
+/** Colours for stdout, as {@link stderrColors}. */
+export const stdoutColors = pc.createColors(isTerminal(process.stdout) && !process.env['NO_COLOR']);
+
 /** Undefined, which is what Node says of a pipe, would let the library decide for itself. */
 function isTerminal({ isTTY }: { readonly isTTY?: boolean }): boolean {
   return isTTY === true;

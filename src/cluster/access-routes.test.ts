@@ -70,7 +70,11 @@ describe('access routes', () => {
   it('tell who one is', async () => {
     const { ask, who } = await start();
     const about = { fingerprint: 'f'.repeat(43), name: 'boss', role: 'admin', models: '*' };
-    expect((await ask('GET', '/v1/whoami')).body).toEqual({ ...about, token: 'aaaaaaaaaaaa' });
+    expect((await ask('GET', '/v1/whoami')).body).toEqual({
+      ...about,
+      token: 'aaaaaaaaaaaa',
+      expiresAt: null,
+    });
     who.grant = ANYBODY;
     expect((await ask('GET', '/v1/whoami')).body).toMatchObject({
       name: 'anybody',

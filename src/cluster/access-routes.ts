@@ -56,7 +56,7 @@ const afterSchema = z.strictObject({
 /**
  * Routes by which people learn who they are, and manage who may come in:
  *
- * - `GET /v1/whoami`: {name, role, models, token, fingerprint}; `token` is its id
+ * - `GET /v1/whoami`: {name, role, models, token, expiresAt, fingerprint}; `token` is its id
  * - `GET /v1/tokens`: {tokens: [...]}; `POST` {name, role, models, expiresIn?} makes one and tells its text, this once;
  *   `DELETE /v1/tokens/ID` revokes it
  * - `POST /v1/certificates` {request, lifetimeSeconds?}: {certificate, expiresAt}, which carries the grant of who asks
@@ -90,6 +90,7 @@ export function accessRoutes(server: FastifyInstance, options: AccessRoutesOptio
     role,
     models,
     token: tokenId ?? null,
+    expiresAt: (tokenId === undefined ? undefined : table.find(tokenId)?.expiresAt) ?? null,
     fingerprint,
   }));
 

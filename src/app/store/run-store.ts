@@ -32,7 +32,9 @@ import { managementDoor, type Management } from './management-door.js';
 import { managementRoutes } from './management-routes.js';
 import { ModelViews } from './model-views.js';
 import { reachableHost } from './reachable-host.js';
+import { describeOperation } from './describe-store.js';
 import { openGate, type StoreGate } from './store-gate.js';
+import { CALYX_VERSION } from '../version.js';
 import { storeMetrics } from './store-metrics.js';
 import { tokenOperations } from './token-commands.js';
 import { checkNfsConfig, serveNfs, type NfsConfig, type RunningNfs } from './nfs/serve-nfs.js';
@@ -159,6 +161,7 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     server.get('/v1/status', { config: { access: 'read' } }, async () => {
       const sent = await blobBytesSent.get();
       return {
+        version: CALYX_VERSION,
         blobBytesSent: sent.values[0]?.value ?? 0,
         nodes: registry.list().length,
         nfsConnections: nfs?.load().connections ?? 0,
@@ -179,11 +182,20 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     }
     const running = nfs;
     if (running !== undefined) closers.unshift(() => running.close());
-    const { hostname, port } = new URL(url);
-    const address = `${reachableHost(hostname)}:${port === '' ? '443' : port}`;
+    // Not the host of the URL, in which all addresses of the machine are one of loopback.
+    const { host } = config.listen;
+    const { port } = new URL(url);
+    const address = `${reachableHost(host)}:${port === '' ? '443' : port}`;
     const operations = {
       ...managerOperations(manager),
       ...tokenOperations(table, () => ({ address, secured })),
+      ...describeOperation(() => ({
+        host,
+        url,
+        secured,
+        nfs: running === undefined ? undefined : { config: config.nfs, address: running.address },
+        certificate: gate.tls().certificate,
+      })),
     };
     management.resolve({ doorkeeper, operations });
     return {

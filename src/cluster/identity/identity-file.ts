@@ -43,7 +43,7 @@ export async function readIdentityFile(path: string): Promise<KeyAndCertificate 
     if (systemCode(error) === 'ENOENT') return undefined;
     throw fileError(error, 'cannot read the identity of the cluster,', path);
   }
-  return parse(path, text);
+  return parseIdentity(path, text);
 }
 
 /** Writes the file, whole or not at all, for its owner's eyes only. */
@@ -57,7 +57,13 @@ export async function writeIdentityFile(path: string, keyPem: string, certificat
   }
 }
 
-function parse(path: string, text: string): KeyAndCertificate {
+/**
+ * Reads what such a file holds.
+ *
+ * @param path names it in errors
+ * @throws CalyxError `corrupt` if it is damaged or the two do not belong together
+ */
+export function parseIdentity(path: string, text: string): KeyAndCertificate {
   const blocks = new Map([...text.matchAll(BLOCK)].map(([block, label]) => [label, block]));
   const keyPem = blocks.get('PRIVATE KEY');
   const certificatePem = blocks.get('CERTIFICATE');

@@ -39,7 +39,7 @@ export async function acquireOwnership(directory: string, options: OwnershipOpti
   let own: OwnSocket | undefined;
   try {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-      const others = await lookAround(directory, own?.name);
+      const others = await lookAround(directory, { except: own?.name });
       const owner = others.find(({ contending }) => !contending);
       if (owner !== undefined) {
         throw new CalyxError('busy', `${directory} is in use by ${owner.description}`, {
@@ -76,6 +76,8 @@ export async function acquireOwnership(directory: string, options: OwnershipOpti
 export interface AskOptions {
   readonly signal?: AbortSignal;
   readonly clock?: Clock;
+  /** Leaves sockets of dead processes where they are: for who only looks. @default false */
+  readonly leaveDead?: boolean;
 }
 
 /**
@@ -87,12 +89,12 @@ export interface AskOptions {
 export async function askOwner(
   directory: string,
   request: OwnerRequest,
-  { signal, clock = systemClock }: AskOptions = {},
+  { signal, clock = systemClock, leaveDead = false }: AskOptions = {},
 ): Promise<{ readonly output: unknown } | undefined> {
   if (Buffer.byteLength(JSON.stringify(request)) > MAX_REQUEST_BYTES)
     throw new CalyxError('usage', `the request '${request.operation}' is too long`);
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-    const others = await lookAround(directory);
+    const others = await lookAround(directory, { leaveDead, signal });
     if (others.length === 0) return undefined;
     const owner = others.find(({ contending }) => !contending);
     if (owner?.silent === true)
@@ -114,12 +116,19 @@ interface Other {
 }
 
 /** The live processes that own the directory or want to. */
-async function lookAround(directory: string, except?: string): Promise<Other[]> {
+async function lookAround(
+  directory: string,
+  {
+    except,
+    leaveDead = false,
+    signal,
+  }: { except?: string | undefined; leaveDead?: boolean; signal?: AbortSignal | undefined } = {},
+): Promise<Other[]> {
   const others: Other[] = [];
   for (const name of await socketNames(directory, SOCKET)) {
     if (name === except) continue;
-    if (await answers(directory, name)) others.push(...(await describe(directory, name)));
-    else await rm(join(directory, name), { force: true });
+    if (await answers(directory, name)) others.push(...(await describe(directory, name, signal)));
+    else if (!leaveDead) await rm(join(directory, name), { force: true });
   }
   return others;
 }
@@ -139,10 +148,10 @@ async function socketNames(directory: string, suffix: string): Promise<string[]>
 }
 
 /** What a process says of itself; nothing if it has just gone. */
-async function describe(directory: string, name: string): Promise<Other[]> {
+async function describe(directory: string, name: string, signal?: AbortSignal): Promise<Other[]> {
   try {
     const request = { operation: 'describe', input: null };
-    const about = await call(directory, name, request, DESCRIBE_TIMEOUT_MS);
+    const about = await call(directory, name, request, DESCRIBE_TIMEOUT_MS, signal);
     const { description, contending } = about as { description: string; contending: boolean };
     return [{ name, description, contending }];
   } catch (error) {
