@@ -3,7 +3,6 @@ import type { RunningStore } from '../app/store/run-store.js';
 import type { AllowRule } from '../app/store/nfs/nfs-access.js';
 import { DEFAULT_MOUNT_POINT, mountCommands } from '../placement/mount-advice/mount-commands.js';
 import type { MountSecurity } from '../placement/mount-advice/mount-options.js';
-import { isLoopback } from '../protocols/http/guard.js';
 import { note, printJson } from './terminal.js';
 
 /** What a store says when it listens, as one line of JSON. */
@@ -28,14 +27,14 @@ export interface MountLimits {
 
 /** What a store says when it listens, for people. */
 export function noteListening(store: RunningStore, data: string, { allow, security }: MountLimits): void {
-  const { url, secured, nfs, nfsProblem } = store;
+  const { url, beyondLoopback, secured, nfs, nfsProblem } = store;
   note(`store listening on ${url}, data in ${data}`);
   note(`publish a model:   calyx add DIRECTORY --name ORG/NAME --data ${data}`);
   if (secured)
     note(`let a machine in:  calyx token create --role node --data ${data}, and paste what it prints there`);
   else {
     note(`fetch some blocks: calyx fetch ORG/NAME --blocks 0:4 --into DIRECTORY --store ${url}`);
-    if (!isLoopback(new URL(url).hostname))
+    if (beyondLoopback)
       note(
         'NOT SECURED (--insecure): everyone who reaches this machine can read all models and pose as a node',
       );

@@ -117,6 +117,12 @@ describe('where a store listens', () => {
     const open = await startStore(empty, { listen: '0.0.0.0:0', args: ['--insecure'] });
     expect((await fetch(`http://127.0.0.1:${open.port}/healthz`)).status).toBe(200);
     expect((await open.stop()).code).toBe(0);
+    const said = startCalyx(['store', '--data', empty, '--listen', '0.0.0.0:0', '--insecure', '--no-nfs']);
+    await new Promise<void>((resolve) =>
+      said.child.stderr?.on('data', (text: string) => text.includes('NOT SECURED') && resolve()),
+    );
+    said.child.kill();
+    expect((await said.ended).code).toBe(0);
   });
 
   it('a port in use is told, with the way out', async () => {

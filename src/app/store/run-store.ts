@@ -58,6 +58,8 @@ export interface StoreConfig {
 /** A store that serves. */
 export interface RunningStore {
   readonly url: string;
+  /** True if other machines can reach it. */
+  readonly beyondLoopback: boolean;
   /** True if it speaks TLS and asks for tokens. */
   readonly secured: boolean;
   /** Of the certificate of the cluster, base64url. */
@@ -200,6 +202,7 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     management.resolve({ doorkeeper, operations });
     return {
       url,
+      beyondLoopback: !isLoopback(config.listen.host),
       secured,
       fingerprint: identity.fingerprint,
       nfs: running?.address,
