@@ -127,7 +127,7 @@ export class TokenFollower {
       try {
         return { url, answer: await ask(client, undefined, either) };
       } finally {
-        await client.close();
+        void client.close();
       }
     });
     try {
@@ -142,8 +142,8 @@ export class TokenFollower {
       const counts = failures.filter((_, index) => !this.#writer || urls[index] === this.#writer);
       throw counts.find(isFinal) ?? silence(failures);
     } finally {
+      // Nobody waits for them: an answer that is not begun ends only when its connection stands, or cannot.
       stop.abort();
-      await Promise.allSettled(asked);
     }
   }
 
