@@ -31,8 +31,8 @@ const POLL_TIMEOUT_MS = 30_000;
 const FIRST_TIMEOUT_MS = 5_000;
 /** Room for all the tokens that a store can have. */
 const MAX_TABLE_BYTES = 32 * 1024 * 1024;
-/** A store that answers at once each time is not asked without a pause. */
-const PAUSE_MS = 100;
+/** A store that answers at once each time is not asked more often than that; after a long wait it is asked again at once. */
+const LEAST_PERIOD_MS = 100;
 const RETRY_MS = 500;
 
 /**
@@ -98,9 +98,12 @@ export class TokenFollower {
 
   async #follow(): Promise<void> {
     const { signal } = this.#stopped;
+    let askedAt = -Infinity;
     for (;;) {
       try {
-        await this.#clock.sleep(this.#problem === undefined ? PAUSE_MS : RETRY_MS, signal);
+        const pauseMs = askedAt + LEAST_PERIOD_MS - this.#clock.now();
+        await this.#clock.sleep(this.#problem === undefined ? Math.max(0, pauseMs) : RETRY_MS, signal);
+        askedAt = this.#clock.now();
         if (this.#client === undefined) await this.#find(signal);
         else this.#take(await ask(this.#client, this.#version, signal));
       } catch (error) {
