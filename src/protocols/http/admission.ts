@@ -42,7 +42,7 @@ const REFUSALS: readonly ErrorCode[] = ['unauthenticated', 'refused', 'limited']
 /** What a `limited` client is asked to wait if the doorkeeper names no time. */
 const RETRY_AFTER_SECONDS = 10;
 /** Strangers who were wrong too often are told so only after this time, so that a flood of theirs costs them more than us. */
-const PATIENCE_MS = 1_000;
+export const PATIENCE_MS = 1_000;
 
 /** What is known of a request while it is answered. */
 interface Visit {
