@@ -6,13 +6,14 @@ import { FIXTURES, MODEL, VECTORS, emptyStore, publish, resolve, stage } from '.
 import { suiteDirectory } from '../../test/support/directories.js';
 import { noOpenssl, openssl } from '../../test/support/openssl.js';
 import { formatModelName, parseModelName } from '../core/names.js';
-import { refStatementBytes } from '../core/ref-statement.js';
+import { refStatementBytes, type RefStatement } from '../core/ref-statement.js';
 import { publishStaged } from './publish.js';
-import { signRefs, type RefSigner } from './sign-refs.js';
+import { checkRefs, signRefs, type RefSigner } from './sign-refs.js';
 import type { StoreLayout } from './store-layout.js';
 
 const DIRECTORY = suiteDirectory();
 const OTHER = parseModelName('acme/tulip');
+const RIGHT = parseModelName('acme/right');
 
 interface Cluster extends RefSigner {
   /** The name of the file. */
@@ -145,5 +146,32 @@ describe.skipIf(noOpenssl)('a ref', () => {
       writeFileSync(layout.ref(damaged, 'main'), before);
     }
     expect(readdirSync(layout.refs(MODEL))).toEqual(['main.json']);
+  });
+
+  it('is told of where it cannot be signed, and stays as it is', async () => {
+    const { layout, catalog } = emptyStore();
+    await publish(layout, FIXTURES.qwen3);
+    const sign = (signer: RefSigner) => (statement: RefStatement) => signer.signRef(statement);
+    for (const [model, signer] of [
+      [OTHER, theirs],
+      [RIGHT, ours],
+    ] as const) {
+      await stage(layout, FIXTURES.qwen3, { model });
+      await publishStaged(layout, model, onMoved, sign(signer));
+    }
+    writeFileSync(layout.ref(RIGHT, 'damaged'), '{');
+    const before = record(layout);
+    const told: unknown[] = [];
+    const onDamaged = (model: unknown): unknown => told.push([model, 'is damaged']);
+    await checkRefs(catalog, ours.ca, (...wrong) => told.push(wrong), onDamaged);
+    expect(told).toEqual(
+      expect.arrayContaining([
+        [MODEL, 'main', 'is not signed'],
+        [OTHER, 'main', 'has a wrong signature'],
+        [RIGHT, 'is damaged'],
+      ]),
+    );
+    expect(told).toHaveLength(3);
+    expect(record(layout)).toEqual(before);
   });
 });

@@ -44,6 +44,32 @@ export async function signRefs(
   return count;
 }
 
+/**
+ * Looks at the signatures of all refs: of a store that cannot sign any.
+ *
+ * @param ca the certificate of the cluster, PEM
+ * @param onWrong told of each ref that clients of the cluster will refuse
+ * @param onDamaged told of each model whose refs cannot be read
+ */
+export async function checkRefs(
+  catalog: CatalogReader,
+  ca: string,
+  onWrong: (model: ModelName, ref: string, problem: 'is not signed' | 'has a wrong signature') => void,
+  onDamaged: (model: ModelName, error: unknown) => void,
+): Promise<void> {
+  for (const model of await catalog.models()) {
+    try {
+      for (const [name, ref] of await catalog.refs(model)) {
+        if (ref.signature === undefined) onWrong(model, name, 'is not signed');
+        else if (!verifyRef(statementOf(model, name, ref), ref.signature, ca))
+          onWrong(model, name, 'has a wrong signature');
+      }
+    } catch (error) {
+      onDamaged(model, error);
+    }
+  }
+}
+
 /** A ref with its signature. */
 export async function signed(model: ModelName, name: string, ref: Ref, sign: SignRef): Promise<Ref> {
   return { ...ref, signature: await sign(statementOf(model, name, ref)) };

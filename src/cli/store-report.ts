@@ -7,12 +7,13 @@ import { note, printJson } from './terminal.js';
 
 /** What a store says when it listens, as one line of JSON. */
 export function printListening(store: RunningStore, data: string, security: MountSecurity | undefined): void {
-  const { url, secured, fingerprint, nfs, nfsProblem } = store;
+  const { url, secured, fingerprint, nfs, nfsProblem, replicaOf } = store;
   printJson({
     event: 'listening',
     url,
     secured,
     fingerprint,
+    replicaOf: replicaOf ?? null,
     nfs: nfs === undefined ? null : { ...nfs, mount: mountsOf(nfs, security) },
     nfsProblem: nfsProblem?.message ?? null,
     data,
@@ -27,12 +28,16 @@ export interface MountLimits {
 
 /** What a store says when it listens, for people. */
 export function noteListening(store: RunningStore, data: string, { allow, security }: MountLimits): void {
-  const { url, beyondLoopback, secured, nfs, nfsProblem } = store;
+  const { url, beyondLoopback, secured, nfs, nfsProblem, replicaOf } = store;
   note(`store listening on ${url}, data in ${data}`);
-  note(`publish a model:   calyx add DIRECTORY --name ORG/NAME --data ${data}`);
-  if (secured)
+  if (replicaOf === undefined) note(`publish a model:   calyx add DIRECTORY --name ORG/NAME --data ${data}`);
+  else
+    note(
+      `a replica of the cluster at ${replicaOf.join(', ')}: models are published and tokens are made on the store that has its key; name both in 'calyx token create --address HOST:PORT'`,
+    );
+  if (secured && replicaOf === undefined)
     note(`let a machine in:  calyx token create --role node --data ${data}, and paste what it prints there`);
-  else {
+  else if (!secured) {
     note(`fetch some blocks: calyx fetch ORG/NAME --blocks 0:4 --into DIRECTORY --store ${url}`);
     if (beyondLoopback)
       note(

@@ -1,7 +1,10 @@
+import { resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import { parseAllowRule, type AllowRule } from '../app/store/nfs/nfs-access.js';
 import type { NfsConfig } from '../app/store/nfs/serve-nfs.js';
+import { replicaAccess } from '../app/store/replica/replica-access.js';
 import { runStore } from '../app/store/run-store.js';
+import { StoreLayout } from '../catalog/store-layout.js';
 import { CalyxError } from '../core/errors.js';
 import type { MountSecurity } from '../placement/mount-advice/mount-options.js';
 import { parseListenAddress } from '../protocols/http/create-server.js';
@@ -15,6 +18,7 @@ interface StoreCommandOptions extends CommonOptions {
   readonly listen: string;
   readonly tls?: boolean;
   readonly insecure?: boolean;
+  readonly replica?: boolean;
   readonly hostName: readonly string[];
   /** False for `--no-nfs`. */
   readonly nfs: string | false;
@@ -42,6 +46,10 @@ export function storeCommand(program: Command): void {
     .option(
       '--insecure',
       'speak plain HTTP beyond loopback too and ask nobody: everyone who reaches this machine can read the models',
+    )
+    .option(
+      '--replica',
+      'serve a copy of the models of the cluster that this machine has joined with a token of role admin: its tokens count here, too',
     )
     .option(
       '--host-name <name>',
@@ -76,6 +84,7 @@ export function storeCommand(program: Command): void {
         options,
         async (signal) => {
           const dataDirectory = chosenDirectory(options.data, defaultDataDirectory);
+          const layout = new StoreLayout(resolve(dataDirectory));
           const allow = options.allow.map(parseAllowRule);
           const store = await runStore({
             dataDirectory,
@@ -89,13 +98,16 @@ export function storeCommand(program: Command): void {
               command.getOptionValueSource('nfs') === 'default' &&
               process.env['CALYX_NFS'] === undefined &&
               !limitsMounts(options),
+            replicaOf: options.replica === true ? await replicaAccess(layout) : undefined,
             logger: createLogger('store', options.verbose === true),
+            signal,
           });
           const security = mountSecurity(options);
           if (options.json === true) printListening(store, dataDirectory, security);
           else noteListening(store, dataDirectory, { allow, security });
-          await aborted(signal);
+          const over = await Promise.race([aborted(signal), store.over]);
           await store.close();
+          if (over !== undefined) throw over;
           return 0;
         },
         true,

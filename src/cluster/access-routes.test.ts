@@ -6,7 +6,7 @@ import { StepClock } from '../../test/support/step-clock.js';
 import { ANYBODY, type Grant } from '../core/access.js';
 import type { Decision } from '../core/doorkeeper.js';
 import { ERROR_STATUS } from '../core/error-status.js';
-import { isCalyxError } from '../core/errors.js';
+import { CalyxError, isCalyxError } from '../core/errors.js';
 import { accessRoutes } from './access-routes.js';
 import { TokenTable } from './tokens/token-table.js';
 
@@ -14,16 +14,20 @@ const ADMIN: Grant = { tokenId: 'aaaaaaaaaaaa', name: 'boss', role: 'admin', mod
 const ACME: Grant = { ...ADMIN, models: 'acme/*' };
 const NEW = { name: 'laptop', role: 'read', models: 'acme/*' };
 
-async function start(pollMs = 20_000) {
+async function start(pollMs = 20_000, elsewhere?: () => CalyxError) {
   const clock = new StepClock();
   const table = await TokenTable.open(join(testDirectory(), 'tokens.json'), {
     fingerprint: 'f'.repeat(43),
     clock,
+    elsewhere,
   });
   onTestFinished(() => table.close());
   const decisions: Decision[] = [];
   const issue = vi.fn((_request: string, _grant: Grant, lifetimeMs: number) =>
     Promise.resolve({ certificate: 'PEM', expiresAt: clock.now() + lifetimeMs }),
+  );
+  const issueStore = vi.fn((_request: string, _names: readonly string[], lifetimeMs: number) =>
+    Promise.resolve({ certificate: 'STORE', expiresAt: clock.now() + lifetimeMs }),
   );
   const who: { grant: Grant } = { grant: ADMIN };
   const routes = new Map<string, string | undefined>();
@@ -39,6 +43,7 @@ async function start(pollMs = 20_000) {
     table,
     fingerprint: 'f'.repeat(43),
     issue,
+    issueStore,
     decided: (decision) => decisions.push(decision),
     pollMs,
   });
@@ -51,7 +56,7 @@ async function start(pollMs = 20_000) {
       headers: answer.headers,
     };
   };
-  return { table, clock, decisions, issue, who, routes, ask };
+  return { table, clock, decisions, issue, issueStore, who, routes, ask };
 }
 
 describe('access routes', () => {
@@ -64,6 +69,7 @@ describe('access routes', () => {
       'DELETE /v1/tokens/:id': 'admin',
       'POST /v1/certificates': 'read',
       'GET /v1/access/denied': 'read',
+      'GET /v1/access/tokens': 'admin',
     });
   });
 
@@ -195,5 +201,90 @@ describe('access routes', () => {
     const { ask, table } = await start(1);
     const answer = await ask('GET', `/v1/access/denied?after=${table.version}`);
     expect(answer.body).toEqual({ version: table.version, denied: [] });
+  });
+
+  it('give who manages all models the certificate of a store, and nobody else', async () => {
+    const { ask, table, issueStore, issue, who, decisions } = await start();
+    const { record } = await table.create({ name: 'n', role: 'admin', models: '*', expiresInMs: 86_400_000 });
+    const lasting = await table.create({ name: 'n', role: 'admin', models: '*' });
+    const NAMES = ['replica.example', '10.0.0.2', '::1'];
+    const certificate = (more = {}) =>
+      ask('POST', '/v1/certificates', { request: 'CSR', names: NAMES, ...more });
+    who.grant = { ...ADMIN, tokenId: lasting.record.id };
+    expect(await certificate()).toMatchObject({ status: 200, body: { certificate: 'STORE' } });
+    expect(issueStore).toHaveBeenLastCalledWith('CSR', NAMES, 30 * 86_400_000);
+    expect(decisions.at(-1)).toMatchObject({ action: 'store certificate', allowed: true });
+    for (const names of [
+      [''],
+      ['*.example'],
+      ['a b'],
+      ['a/b'],
+      ['x'.repeat(254)],
+      ['node.calyx.internal'],
+      ['a', 1],
+      'a',
+      Array.from({ length: 65 }, (_, index) => `h${index}`),
+    ])
+      expect((await certificate({ names })).status, JSON.stringify(names)).toBe(400);
+    expect((await certificate({ lifetimeSeconds: 30 * 86_400 + 1 })).status).toBe(400);
+    who.grant = { ...ADMIN, tokenId: record.id };
+    await certificate();
+    expect(issueStore).toHaveBeenLastCalledWith('CSR', NAMES, 86_400_000);
+    for (const grant of [{ ...who.grant, role: 'node' } as const, { ...who.grant, models: '*/*' }]) {
+      who.grant = grant;
+      expect((await certificate()).status).toBe(403);
+    }
+    expect(decisions.at(-1)).toMatchObject({
+      action: 'store certificate',
+      allowed: false,
+      reason: 'refused',
+    });
+    expect(issueStore).toHaveBeenCalledTimes(2);
+    expect(issue).not.toHaveBeenCalled();
+  });
+
+  it('tell other stores the table with its hashes, each time when it changes', async () => {
+    const { ask, table, who } = await start();
+    const { record } = await table.create({ name: 'n', role: 'read', models: '*' });
+    const first = await ask('GET', '/v1/access/tokens');
+    expect(first.headers['cache-control']).toBe('no-store');
+    expect(first.body).toEqual({ version: table.tableVersion, tokens: table.stored() });
+    expect(first.body).toMatchObject({
+      tokens: [{ id: record.id, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string }],
+    });
+    const made = ask('GET', `/v1/access/tokens?after=${table.tableVersion}`);
+    await table.create({ name: 'm', role: 'read', models: '*' });
+    expect((await made).body).toMatchObject({ tokens: [{ name: 'n' }, { name: 'm' }] });
+    const revoked = ask('GET', `/v1/access/tokens?after=${table.tableVersion}`);
+    await table.revoke(record.id);
+    expect((await revoked).body).toMatchObject({ tokens: [{ id: record.id, revokedAt: 1_000_000 }, {}] });
+    who.grant = ACME;
+    expect((await ask('GET', '/v1/access/tokens')).status).toBe(403);
+  });
+
+  it('say that nothing has changed without the table', async () => {
+    const { ask, table } = await start(1);
+    const answer = await ask('GET', `/v1/access/tokens?after=${table.tableVersion}`);
+    expect(answer.body).toEqual({ version: table.tableVersion });
+  });
+
+  it('on a replica name who does what it cannot do', async () => {
+    const { ask, table, issue } = await start(1, () => new CalyxError('unavailable', 'ask the writer'));
+    const stored = { id: 'aaaaaaaaaaaa', name: 'n', role: 'admin', models: '*', createdAt: 1 } as const;
+    await table.replace([{ ...stored, sha256: '0'.repeat(64) }]);
+    for (const [method, path, body] of [
+      ['POST', '/v1/tokens', NEW],
+      ['DELETE', '/v1/tokens/aaaaaaaaaaaa', undefined],
+      ['POST', '/v1/certificates', { request: 'CSR' }],
+      ['POST', '/v1/certificates', { request: 'CSR', names: [] }],
+      ['GET', '/v1/access/tokens', undefined],
+    ] as const)
+      expect(await ask(method, path, body), path).toMatchObject({
+        status: 503,
+        body: { message: expect.stringContaining('ask the writer') as string },
+      });
+    expect(issue).not.toHaveBeenCalled();
+    expect((await ask('GET', '/v1/tokens')).body).toMatchObject({ tokens: [{ id: 'aaaaaaaaaaaa' }] });
+    expect((await ask('GET', '/v1/access/denied')).status).toBe(200);
   });
 });

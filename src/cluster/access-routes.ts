@@ -1,9 +1,10 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { Grant } from '../core/access.js';
+import { hasRole, type Grant } from '../core/access.js';
 import type { Decision } from '../core/doorkeeper.js';
 import { CalyxError, isCalyxError } from '../core/errors.js';
 import { parseModelPattern } from '../core/model-pattern.js';
+import { certificateName } from './identity/certificate-names.js';
 import { modelsSchema, roleSchema, tokenNameSchema, type TokenRecord } from './tokens/token-record.js';
 import { noToken, type TokenTable } from './tokens/token-table.js';
 
@@ -18,18 +19,31 @@ export interface AccessRoutesOptions {
     grant: Grant,
     lifetimeMs: number,
   ) => Promise<{ readonly certificate: string; readonly expiresAt: number }>;
+  /** Issues a certificate for another store of the cluster. */
+  readonly issueStore: (
+    request: string,
+    names: readonly string[],
+    lifetimeMs: number,
+  ) => Promise<{ readonly certificate: string; readonly expiresAt: number }>;
   /** Told of what is done to tokens and certificates; never throws, never waits. */
   readonly decided: (decision: Decision) => void;
-  /** How long a question for the denied ids waits for news. @default 20000 */
+  /** How long a question for the denied ids, or for the table, waits for news. @default 20000 */
   readonly pollMs?: number;
 }
 
 const TEN_YEARS_SECONDS = 10 * 365 * 86_400;
 /** Requests of ours have some 500 bytes. */
 const MAX_REQUEST_LENGTH = 16 * 1024;
+/** More names than that nobody has for one machine. */
+export const MAX_STORE_NAMES = 64;
+/** Those of other stores; they are renewed after a third of it, so that the store that issues them may be away for 20 days. */
+const STORE_CERTIFICATE_SECONDS = 30 * 86_400;
 const POLL_MS = 20_000;
 /** More questions than that are answered at once. */
 const MAX_POLLS = 10_000;
+
+/** Where the names end that mean something inside of a cluster (STORE_NAME, NODE_NAME). */
+const OWN_NAMES = '.calyx.internal';
 
 const READ = { config: { access: 'read' } } as const;
 const ADMIN = { config: { access: 'admin' } } as const;
@@ -41,9 +55,17 @@ const newTokenSchema = z.strictObject({
   /** Seconds; without it the token is good until it is revoked. */
   expiresIn: z.number().int().min(1).max(TEN_YEARS_SECONDS).optional(),
 });
+const requestSchema = z.string().min(1).max(MAX_REQUEST_LENGTH);
 const certificateSchema = z.strictObject({
-  request: z.string().min(1).max(MAX_REQUEST_LENGTH),
+  request: requestSchema,
   lifetimeSeconds: z.number().int().min(60).max(86_400).default(3600),
+});
+const storeCertificateSchema = z.strictObject({
+  request: requestSchema,
+  names: z
+    .array(z.string().max(253).refine(isStoreName, 'a name is no host name or IP address'))
+    .max(MAX_STORE_NAMES),
+  lifetimeSeconds: z.number().int().min(60).max(STORE_CERTIFICATE_SECONDS).default(STORE_CERTIFICATE_SECONDS),
 });
 const afterSchema = z.strictObject({
   after: z
@@ -60,12 +82,16 @@ const afterSchema = z.strictObject({
  * - `GET /v1/tokens`: {tokens: [...]}; `POST` {name, role, models, expiresIn?} makes one and tells its text, this once;
  *   `DELETE /v1/tokens/ID` revokes it
  * - `POST /v1/certificates` {request, lifetimeSeconds?}: {certificate, expiresAt}, which carries the grant of who asks
+ *   with `names` (host names and IP addresses, at most 64) it is one for another store of the cluster, which only admins of all models get
  * - `GET /v1/access/denied[?after=VERSION]`: {version, denied: [ids]}; with the version of the last answer it waits for news
+ * - `GET /v1/access/tokens[?after=VERSION]`: {version, tokens: [...]} with the hashes of their secrets, for other stores of the cluster, so
+ *   only for admins of all models; with the version of the last answer it waits for news, and without any there are no `tokens` in it
  *
+ * A replica makes, revokes and issues nothing, and passes no table on: it answers `unavailable`, naming who does.
  * Who manages with a pattern of models sees and makes only tokens within it. Times are milliseconds since 1970.
  */
 export function accessRoutes(server: FastifyInstance, options: AccessRoutesOptions): void {
-  const { table, fingerprint, issue } = options;
+  const { table, fingerprint, issue, issueStore } = options;
   /** Runs what changes something, and tells how that went. */
   const decide = async <T>(
     request: FastifyRequest,
@@ -100,6 +126,7 @@ export function accessRoutes(server: FastifyInstance, options: AccessRoutesOptio
 
   server.post('/v1/tokens', ADMIN, async (request, reply) => {
     const made = await decide(request, 'token create', async () => {
+      table.assertOwn();
       const { expiresIn, ...wanted } = parse(newTokenSchema, request.body, 'a token');
       if (!isWithin(wanted.models, request.grant.models))
         throw new CalyxError('refused', 'you may only make tokens within your own pattern of models', {
@@ -124,6 +151,7 @@ export function accessRoutes(server: FastifyInstance, options: AccessRoutesOptio
       request,
       'token revoke',
       async () => {
+        table.assertOwn();
         const known = table.find(id);
         // What one does not see is not there.
         if (known === undefined || !isWithin(known.models, request.grant.models)) throw noToken(id);
@@ -133,34 +161,88 @@ export function accessRoutes(server: FastifyInstance, options: AccessRoutesOptio
     );
   });
 
-  server.post('/v1/certificates', READ, (request) =>
-    decide(request, 'certificate', async () => {
-      const { request: pem, lifetimeSeconds } = parse(certificateSchema, request.body, 'a certificate');
-      const token = holderOf(request.grant, table);
+  server.post('/v1/certificates', READ, (request) => {
+    const forStore = asksForNames(request.body);
+    return decide(request, forStore ? 'store certificate' : 'certificate', async () => {
+      table.assertOwn();
+      const { grant } = request;
+      const token = holderOf(grant, table);
       const untilMs = token.expiresAt === undefined ? Infinity : token.expiresAt - table.now;
-      const value = await issue(pem, request.grant, Math.min(lifetimeSeconds * 1000, untilMs));
-      return { value, subject: token.id };
-    }),
-  );
+      const lifetime = (seconds: number): number => Math.min(seconds * 1000, untilMs);
+      if (forStore) {
+        refuseUnlessAll(grant, 'run a store of this cluster');
+        const wanted = parse(storeCertificateSchema, request.body, 'the certificate of a store');
+        const value = await issueStore(wanted.request, wanted.names, lifetime(wanted.lifetimeSeconds));
+        return { value, subject: token.id };
+      }
+      const { request: pem, lifetimeSeconds } = parse(certificateSchema, request.body, 'a certificate');
+      return { value: await issue(pem, grant, lifetime(lifetimeSeconds)), subject: token.id };
+    });
+  });
 
-  let polls = 0;
+  const untilNews = longPoll(options.pollMs ?? POLL_MS);
   server.get('/v1/access/denied', READ, async (request, reply) => {
     const { after } = parse(afterSchema, request.query, 'what is denied');
-    if (after !== undefined && polls < MAX_POLLS) {
-      polls += 1;
-      const gone = new AbortController();
-      const onClose = (): void => gone.abort();
-      reply.raw.once('close', onClose);
-      try {
-        const signal = AbortSignal.any([gone.signal, AbortSignal.timeout(options.pollMs ?? POLL_MS)]);
-        await table.changed(after, signal).catch(() => undefined);
-      } finally {
-        reply.raw.off('close', onClose);
-        polls -= 1;
-      }
-    }
+    await untilNews(reply, after, (version, signal) => table.changed(version, signal));
     return { version: table.version, denied: table.denied() };
   });
+
+  server.get('/v1/access/tokens', ADMIN, async (request, reply) => {
+    table.assertOwn();
+    refuseUnlessAll(request.grant, 'follow the tokens');
+    const { after } = parse(afterSchema, request.query, 'the tokens');
+    await untilNews(reply, after, (version, signal) => table.tableChanged(version, signal));
+    const version = table.tableVersion;
+    void reply.header('cache-control', 'no-store');
+    return version === after ? { version } : { version, tokens: table.stored() };
+  });
+}
+
+/** Holds an answer back until there is news, somebody has waited long enough, or is gone. */
+function longPoll(
+  pollMs: number,
+): (
+  reply: FastifyReply,
+  after: number | undefined,
+  changed: (version: number, signal: AbortSignal) => Promise<void>,
+) => Promise<void> {
+  let polls = 0;
+  return async (reply, after, changed) => {
+    if (after === undefined || polls >= MAX_POLLS) return;
+    polls += 1;
+    const gone = new AbortController();
+    const onClose = (): void => gone.abort();
+    reply.raw.once('close', onClose);
+    try {
+      await changed(after, AbortSignal.any([gone.signal, AbortSignal.timeout(pollMs)])).catch(
+        () => undefined,
+      );
+    } finally {
+      reply.raw.off('close', onClose);
+      polls -= 1;
+    }
+  };
+}
+
+/** True for what asks for the certificate of a store. */
+function asksForNames(body: unknown): boolean {
+  return typeof body === 'object' && body !== null && 'names' in body;
+}
+
+/** A name by which a store may be reached: none of those by which a cluster knows its own. */
+function isStoreName(text: string): boolean {
+  const name = certificateName(text);
+  return name?.value === text.toLowerCase() && !name.value.endsWith(OWN_NAMES);
+}
+
+/** What stores know and do for all of a cluster is only for who manages all of it. */
+function refuseUnlessAll(grant: Grant, what: string): void {
+  if (hasRole(grant, 'admin') && grant.models === '*') return;
+  throw new CalyxError(
+    'refused',
+    `the token of ${grant.name} may not ${what}: that takes role admin for all models`,
+    { hint: 'make one on the store that has the key of the cluster: calyx token create --role admin' },
+  );
 }
 
 /** The token of who asks, which is good: a certificate names it, and never outlives it. */

@@ -25,19 +25,17 @@ interface Listening {
 /** Starts a store and waits for the line by which it says that it listens; `port` 0 takes a free one. */
 export async function startStore(
   data: string,
-  options: { readonly listen?: string; readonly nfs?: string; readonly args?: readonly string[] } = {},
+  options: {
+    readonly listen?: string;
+    readonly nfs?: string;
+    readonly args?: readonly string[];
+    readonly env?: Readonly<Record<string, string>>;
+  } = {},
 ): Promise<RunningStore> {
   const listen = options.listen ?? '127.0.0.1:0';
-  const running = startCalyx([
-    'store',
-    '--data',
-    data,
-    '--listen',
-    listen,
-    ...(options.nfs === undefined ? ['--no-nfs'] : ['--nfs', options.nfs]),
-    '--json',
-    ...(options.args ?? []),
-  ]);
+  const mounts = options.nfs === undefined ? ['--no-nfs'] : ['--nfs', options.nfs];
+  const args = ['store', '--data', data, '--listen', listen, ...mounts, '--json', ...(options.args ?? [])];
+  const running = startCalyx(args, options.env);
   const said = await new Promise<Listening>((resolve, reject) => {
     let text = '';
     running.child.stdout?.on('data', (piece: string) => {

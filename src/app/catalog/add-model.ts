@@ -5,6 +5,7 @@ import { readSource, stageModel, type ImportMode } from '../../catalog/ingest/st
 import { StoreLayout } from '../../catalog/store-layout.js';
 import { commandManager } from '../store/manage.js';
 import { lockModel } from '../store/model-lock.js';
+import { refuseReplica } from '../store/replica/replica-file.js';
 
 /** Options of {@link addModel}. */
 export interface AddOptions {
@@ -41,6 +42,7 @@ export async function addModel(options: AddOptions): Promise<Added> {
   const layout = new StoreLayout(resolve(options.dataDirectory));
   const { model, signal } = options;
   const directory = resolve(options.directory);
+  await refuseReplica(layout);
   // Before anything is made: what cannot be added leaves no trace.
   const source = await readSource(directory, model);
   // Two that add the same model at the same time would write the same files.

@@ -2,22 +2,20 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import { createCertificateRequest } from '../../cluster/identity/certificate-request.js';
 import { grantOfCertificate } from '../../cluster/identity/certificate-grant.js';
-import type { Grant, TlsSettings } from '../../core/access.js';
+import { STORE_NAME, type Grant } from '../../core/access.js';
 import { CalyxError } from '../../core/errors.js';
 import type { StoreClient } from '../../protocols/http/store-client.js';
+import type { Renewable } from './certificate-renewal.js';
 
 /** A key, and what a store has certified of its holder. */
-export interface IssuedCertificate {
-  readonly tls: TlsSettings;
+export interface IssuedCertificate extends Renewable {
   readonly grant: Grant;
-  /** Milliseconds since 1970. */
-  readonly expiresAt: number;
 }
 
 const answerSchema = z.object({ certificate: z.string().max(64 * 1024) });
 
 /**
- * Makes a key, which never leaves this process, and has a store certify it.
+ * Makes a key, which never leaves this process, and has a store certify who holds it.
  *
  * @param ca the certificate of the cluster
  * @throws CalyxError `unauthenticated` for a token that is not good any more, `unavailable` if no store answers as it should, or if the
@@ -28,9 +26,44 @@ export async function requestCertificate(
   ca: string,
   signal: AbortSignal,
 ): Promise<IssuedCertificate> {
+  const issued = await issuedFor(stores, ca, {}, signal);
+  const grant = grantOfCertificate(issued.own.raw);
+  if (grant === undefined) throw ofNoUse(issued.store);
+  return { tls: issued.tls, expiresAt: issued.expiresAt, grant };
+}
+
+/**
+ * Makes a key, which never leaves this machine, and has the store with the key of the cluster certify that its holder is a store, too.
+ *
+ * @param names under which it is reached, at most 64 (see certificateName)
+ * @throws CalyxError `refused` if the token is not one of role admin for all models; as {@link requestCertificate} does
+ */
+export async function requestStoreCertificate(
+  stores: StoreClient,
+  ca: string,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<Renewable> {
+  const { own, tls, expiresAt, store } = await issuedFor(stores, ca, { names }, signal);
+  if (own.checkHost(STORE_NAME) === undefined) throw ofNoUse(store);
+  return { tls, expiresAt };
+}
+
+interface Issued extends Renewable {
+  readonly own: X509Certificate;
+  readonly store: string;
+}
+
+async function issuedFor(
+  stores: StoreClient,
+  ca: string,
+  wanted: object,
+  signal: AbortSignal,
+): Promise<Issued> {
   const { key, request } = await createCertificateRequest();
   return stores.first(async (store) => {
-    const answer = await store.json('/v1/certificates', { method: 'POST', body: { request }, signal });
+    const body = { request, ...wanted };
+    const answer = await store.json('/v1/certificates', { method: 'POST', body, signal });
     const parsed = answerSchema.safeParse(answer);
     if (parsed.success) return checked(parsed.data.certificate, key, ca, store.url);
     throw new CalyxError('unavailable', `${store.url} does not issue certificates as a Calyx store does`, {
@@ -41,21 +74,23 @@ export async function requestCertificate(
 }
 
 /** What others would refuse is better told here, with its reason. */
-function checked(certificate: string, key: string, ca: string, store: string): IssuedCertificate {
+function checked(certificate: string, key: string, ca: string, store: string): Issued {
   const own = readCertificate(certificate, store);
   const authority = new X509Certificate(ca);
-  const grant = grantOfCertificate(own.raw);
-  if (grant === undefined || !own.checkPrivateKey(createPrivateKey(key)) || !own.verify(authority.publicKey))
-    throw new CalyxError('unavailable', `${store} issued a certificate that is of no use`, {
-      hint: 'the store may run another version',
-    });
+  if (!own.checkPrivateKey(createPrivateKey(key)) || !own.verify(authority.publicKey)) throw ofNoUse(store);
   const [begins, expiresAt, now] = [Date.parse(own.validFrom), Date.parse(own.validTo), Date.now()];
-  if (begins <= now && now < expiresAt) return { tls: { key, certificate, ca }, grant, expiresAt };
+  if (begins <= now && now < expiresAt) return { tls: { key, certificate, ca }, expiresAt, own, store };
   throw new CalyxError(
     'unavailable',
     `${store} issued a certificate that ${now < begins ? 'has not begun' : 'is over'}: the clocks differ`,
     { hint: 'set the clocks of this machine and of the store (timedatectl)' },
   );
+}
+
+function ofNoUse(store: string): CalyxError {
+  return new CalyxError('unavailable', `${store} issued a certificate that is of no use`, {
+    hint: 'the store may run another version',
+  });
 }
 
 function readCertificate(pem: string, store: string): X509Certificate {

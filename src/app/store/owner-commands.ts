@@ -5,6 +5,7 @@ import { systemClock } from '../../core/clock.js';
 import { CalyxError, fileError, isCalyxError, systemCode } from '../../core/errors.js';
 import type { StoreLayout } from '../../catalog/store-layout.js';
 import { acquireOwnership, askOwner } from '../../storage/files/ownership.js';
+import { refuseReplica } from './replica/replica-file.js';
 
 /** For how long a command waits until another command is done with the data directory. */
 const PATIENCE_MS = 60_000;
@@ -20,7 +21,11 @@ export interface OwnerCommand<T> {
   readonly here: () => Promise<T>;
 }
 
-/** Has a command done by the store that owns the directory, or takes its place for a moment if none runs. */
+/**
+ * Has a command done by the store that owns the directory, or takes its place for a moment if none runs.
+ *
+ * @throws CalyxError `refused` if the directory is that of a replica, or for who may not manage the store
+ */
 export async function commandOwner<T>(
   layout: StoreLayout,
   command: OwnerCommand<T>,
@@ -32,6 +37,7 @@ export async function commandOwner<T>(
     try {
       const { operation, input } = command;
       const token = await readLocalToken(layout);
+      await refuseReplica(layout);
       const answer = await askOwner(layout.owners, { operation, input, token }, { signal });
       if (answer !== undefined) return command.answer.parse(answer.output);
       const ownership = await acquireOwnership(layout.owners, {

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { CachedCatalog } from '../../catalog/cached-catalog.js';
 import { DiskCatalog } from '../../catalog/catalog-reader.js';
 import { repairHubRefs } from '../../catalog/publish.js';
-import { signRefs } from '../../catalog/sign-refs.js';
+import { checkRefs, signRefs } from '../../catalog/sign-refs.js';
 import { RevisionUsage } from '../../catalog/revision-usage.js';
 import { StoreLayout } from '../../catalog/store-layout.js';
 import { accessRoutes } from '../../cluster/access-routes.js';
@@ -27,14 +27,16 @@ import { acquireOwnership } from '../../storage/files/ownership.js';
 import { CoalesceLayer } from '../../storage/layers/coalesce.js';
 import { MeterLayer } from '../../storage/layers/meter.js';
 import { DirectorySource } from '../../storage/sources/directory-source.js';
-import { ownManager, managerOperations } from './manage.js';
+import type { SecuredAccess } from '../node/secured-access.js';
+import { ownManager, managerOperations, type StoreManager } from './manage.js';
 import { managementDoor, type Management } from './management-door.js';
 import { managementRoutes } from './management-routes.js';
 import { ModelViews } from './model-views.js';
 import { reachableHost } from './reachable-host.js';
-import { describeOperation } from './describe-store.js';
-import { openGate, type StoreGate } from './store-gate.js';
 import { CALYX_VERSION } from '../version.js';
+import { describeOperation } from './describe-store.js';
+import { openReplicaGate } from './replica/open-replica-gate.js';
+import { openGate, type ReplicaState, type StoreGate } from './store-gate.js';
 import { storeMetrics } from './store-metrics.js';
 import { tokenOperations } from './token-commands.js';
 import { checkNfsConfig, serveNfs, type NfsConfig, type RunningNfs } from './nfs/serve-nfs.js';
@@ -52,7 +54,11 @@ export interface StoreConfig {
   readonly nfs: NfsConfig | undefined;
   /** Goes on without NFS if its port is taken: for a port that nobody has asked for. */
   readonly nfsOptional?: boolean;
+  /** Makes it a replica: a store of this cluster, whose token must be one of role admin for all models. */
+  readonly replicaOf?: SecuredAccess | undefined;
   readonly logger: Logger;
+  /** Ends a start that has to wait for others. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A store that serves. */
@@ -68,6 +74,10 @@ export interface RunningStore {
   readonly nfs: ListenAddress | undefined;
   /** Why NFS is not served although it could be. */
   readonly nfsProblem: CalyxError | undefined;
+  /** The addresses of the stores of which it is a replica. */
+  readonly replicaOf: readonly string[] | undefined;
+  /** Resolves with the reason if it may not be a store of its cluster any more; never otherwise. It is then to be closed. */
+  readonly over: Promise<CalyxError>;
   /** Stops listening and gives the directory free. */
   close(): Promise<void>;
 }
@@ -111,18 +121,21 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     for (const closer of closers.splice(0)) await closer();
   };
   try {
-    const gate = await openGate(layout, certificateNames(config), config.logger);
+    const gate = await openGateFor(config, layout);
+    const { replica } = gate;
     closers.splice(1, 0, () => gate.close());
     await putRefsRight(layout, catalog, gate, config.logger);
     // The files of blobs stay open: one that was removed would keep its space, one that was repaired would stay damaged.
     const shown = new CachedCatalog(catalog);
     const usage = new RevisionUsage();
-    const manager = ownManager(layout, catalog, {
-      onReplaced: (blob) => directory.forget(blob),
-      onChanged: () => shown.invalidate(),
-      usersOf: (model) => usage.usersOf(model),
-      sign: (statement) => gate.identity.signRef(statement),
-    });
+    const manager = replica
+      ? noManager(replica)
+      : ownManager(layout, catalog, {
+          onReplaced: (blob) => directory.forget(blob),
+          onChanged: () => shown.invalidate(),
+          usersOf: (model) => usage.usersOf(model),
+          sign: (statement) => gate.identity.signRef(statement),
+        });
     const { doorkeeper, table, identity } = gate;
     const server = createHttpServer({
       logger: config.logger,
@@ -141,6 +154,7 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
       nfsReads,
       registry,
       nfsLoad: () => nfs?.load(),
+      tokensAgeSeconds: replica && (() => replica.tokensAgeSeconds()),
     });
     const views = new ModelViews(catalog);
     contentRoutes(server, {
@@ -156,6 +170,7 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
       table,
       fingerprint: identity.fingerprint,
       issue: (request, grant, lifetimeMs) => identity.issue(request, grant, lifetimeMs),
+      issueStore: (request, names, lifetimeMs) => identity.issueStore(request, names, lifetimeMs),
       decided: (decision) => doorkeeper.decided(decision),
     });
     managementRoutes(server, manager);
@@ -207,6 +222,8 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
       fingerprint: identity.fingerprint,
       nfs: running?.address,
       nfsProblem,
+      replicaOf: replica?.of,
+      over: replica?.over ?? new Promise(() => undefined),
       close,
     };
   } catch (error) {
@@ -232,17 +249,38 @@ function certificateNames({ hostNames, listen: { host }, nfs }: StoreConfig): st
   return [...hostNames, host, ...(nfs === undefined ? [] : [nfs.listen.host])];
 }
 
-/** Brings the refs of the Hugging Face cache layout in step, and signs those that are not signed yet. */
+/** With the key of the cluster, or as a replica without it. */
+function openGateFor(config: StoreConfig, layout: StoreLayout): Promise<StoreGate> {
+  const { replicaOf: access, logger, signal = new AbortController().signal } = config;
+  const names = certificateNames(config);
+  if (access === undefined) return openGate(layout, names, logger);
+  return openReplicaGate({ layout, names, access, logger, signal });
+}
+
+/** What is published is signed, and who signs is elsewhere. */
+function noManager(replica: ReplicaState): StoreManager {
+  const refuse = (): Promise<never> => Promise.reject(replica.elsewhere());
+  return { publish: refuse, remove: refuse };
+}
+
+/** Brings the refs of the Hugging Face cache layout in step, and signs those that are not signed yet; a replica only tells of them. */
 async function putRefsRight(
   layout: StoreLayout,
   catalog: DiskCatalog,
-  { identity }: StoreGate,
+  { identity, replica }: StoreGate,
   logger: Logger,
 ): Promise<void> {
   // One damaged model must not keep the others from being served.
   const onDamaged = (model: ModelName, error: unknown): void =>
     logger.error({ err: error, model: formatModelName(model) }, 'the refs of a model are damaged');
-  await signRefs(layout, catalog, identity, onDamaged);
+  if (replica === undefined) await signRefs(layout, catalog, identity, onDamaged);
+  else {
+    const onWrong = (model: ModelName, ref: string, problem: string): void =>
+      logger.error(
+        `${formatModelName(model)}@${ref} ${problem}, so who has joined the cluster refuses it: copy the refs (.calyx/refs) of the store that has its key again`,
+      );
+    await checkRefs(catalog, identity.ca, onWrong, onDamaged);
+  }
   for (const model of await catalog.models()) {
     try {
       await repairHubRefs(layout, model, await catalog.refs(model));

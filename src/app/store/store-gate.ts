@@ -7,8 +7,11 @@ import { openIdentity, type ClusterIdentity } from '../../cluster/identity/clust
 import { StoreDoorkeeper } from '../../cluster/tokens/store-doorkeeper.js';
 import { TokenTable } from '../../cluster/tokens/token-table.js';
 import type { TlsSettings } from '../../core/access.js';
+import type { Decision } from '../../core/doorkeeper.js';
+import type { CalyxError } from '../../core/errors.js';
 import type { StoreLayout } from '../../catalog/store-layout.js';
 import { localTokenPath } from './owner-commands.js';
+import { refuseReplica } from './replica/replica-file.js';
 
 /** Certificates of a store live 90 days; a store that runs so long has a new one long before. */
 const RENEW_MS = 30 * 24 * 3600 * 1000;
@@ -24,34 +27,52 @@ export interface StoreGate {
   tls(): TlsSettings;
   /** Told of new ones, long before the old ones are over. */
   onRenewed(listener: (tls: TlsSettings) => void): void;
+  /** Of a store without the key of the cluster. */
+  readonly replica: ReplicaState | undefined;
   close(): Promise<void>;
+}
+
+/** What makes a replica one. */
+export interface ReplicaState {
+  /** The addresses of the stores to whose cluster it belongs. */
+  readonly of: readonly string[];
+  /** What to say to who asks for something that only the store with the key of the cluster does. */
+  elsewhere(): CalyxError;
+  /** For how long that store has not said what its tokens are. */
+  tokensAgeSeconds(): number;
+  /** Resolves with the reason when this store may not be one of the cluster any more; never otherwise. */
+  readonly over: Promise<CalyxError>;
+}
+
+/** Where the tokens of a data directory are. */
+export function tokenFile(layout: StoreLayout): string {
+  return join(layout.cluster, 'tokens.json');
 }
 
 /** The token table of a data directory. */
 export function openTokenTable(layout: StoreLayout, identity: ClusterIdentity): Promise<TokenTable> {
-  return TokenTable.open(join(layout.cluster, 'tokens.json'), { fingerprint: identity.fingerprint });
+  return TokenTable.open(tokenFile(layout), { fingerprint: identity.fingerprint });
 }
 
 /**
  * Opens the identity, the tokens and the audit log of a data directory; what is not there is made. Only for who owns the directory.
  *
  * @param names by which clients reach this store, besides those that the machine knows of itself
- * @throws CalyxError `refused` for files that others may read, `corrupt` for damaged ones
+ * @throws CalyxError `refused` for files that others may read and for the directory of a replica, `corrupt` for damaged ones
  */
 export async function openGate(
   layout: StoreLayout,
   names: readonly string[],
   logger: Logger,
 ): Promise<StoreGate> {
+  await refuseReplica(
+    layout,
+    `start it with --replica; or, to make a cluster of its own that nobody has joined yet, remove ${layout.cluster}`,
+  );
   const identity = await openIdentity(layout.cluster);
   const table = await openTokenTable(layout, identity);
   await table.ensureLocal(localTokenPath(layout));
-  const audit = AuditLog.open(join(layout.cluster, 'audit.log'), { logger });
-  const doorkeeper = new StoreDoorkeeper({
-    table,
-    grantOfCertificate,
-    decided: (decision) => audit.write(decision),
-  });
+  const { doorkeeper, audit } = openDoorkeeper(layout, table, logger);
   const issue = (): Promise<TlsSettings> => identity.serverTls([...names, ...ownNames()]);
   let tls = await issue();
   let issuedAt = Date.now();
@@ -73,6 +94,7 @@ export async function openGate(
     doorkeeper,
     tls: () => tls,
     onRenewed: (listener) => listeners.push(listener),
+    replica: undefined,
     close: async () => {
       clearInterval(timer);
       await table.close();
@@ -81,8 +103,19 @@ export async function openGate(
   };
 }
 
+/** Who looks at what is shown at the doors of a store, and the log of what comes of it. */
+export function openDoorkeeper(
+  layout: StoreLayout,
+  table: TokenTable,
+  logger: Logger,
+): { readonly doorkeeper: StoreDoorkeeper; readonly audit: AuditLog } {
+  const audit = AuditLog.open(join(layout.cluster, 'audit.log'), { logger });
+  const decided = (decision: Decision): void => audit.write(decision);
+  return { doorkeeper: new StoreDoorkeeper({ table, grantOfCertificate, decided }), audit };
+}
+
 /** The names and addresses of this machine, by which tools that look at names may reach it. */
-function ownNames(): string[] {
+export function ownNames(): string[] {
   const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
   return [hostname(), ...addresses.map(({ address }) => address.replace(/%.*$/, ''))];
 }

@@ -12,6 +12,8 @@ export interface StoreParts {
   readonly registry: NodeRegistry;
   /** Undefined while NFS is not served. */
   nfsLoad(): RpcServerLoad | undefined;
+  /** Of a replica: for how long the writer has not told its tokens. */
+  readonly tokensAgeSeconds?: (() => number) | undefined;
 }
 
 /** The metrics of a store, in the form of Prometheus. */
@@ -68,6 +70,13 @@ export function storeMetrics(parts: StoreParts): { metrics: Registry; blobBytesS
     () => parts.nfsLoad()?.replyBytes ?? 0,
   );
   fromMeter('calyx_store_nodes', 'Nodes that are alive', () => registry.list().length);
+  const { tokensAgeSeconds } = parts;
+  if (tokensAgeSeconds !== undefined)
+    fromMeter(
+      'calyx_store_tokens_age_seconds',
+      'Seconds since the store that makes the tokens has last told them to this replica',
+      tokensAgeSeconds,
+    );
   fromMeter('process_resident_memory_bytes', 'Resident memory of the process in bytes', () =>
     process.memoryUsage.rss(),
   );

@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { X509Certificate, createPrivateKey } from 'node:crypto';
 import { chmodSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -103,6 +103,29 @@ describe.skipIf(noOpenssl)('as the openssl command sees it, the certificate', ()
     expect(verify('server.pem', 'sslserver', '-verify_hostname', NODE_NAME).ok).toBe(false);
     expect(verify('server.pem', 'sslserver', '-verify_ip', '10.1.2.4').ok).toBe(false);
     expect(verify('server.pem', 'sslclient').text).toMatch(/(?:unsuitable|unsupported) certificate purpose/);
+  });
+
+  it('of another store is like its own, for a key that stays there', async () => {
+    const { key, request } = await createCertificateRequest();
+    const lifetimeMs = 30 * DAY_MS;
+    const from = Date.now();
+    const { certificate, expiresAt } = await identity.issueStore(
+      request,
+      ['big.example', '10.1.2.3'],
+      lifetimeMs,
+    );
+    writeFileSync(join(DIRECTORY, 'replica.pem'), certificate);
+    expect(new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))).toBe(true);
+    expect(certificate.endsWith(identity.ca)).toBe(true);
+    expect(Math.abs(expiresAt - from - lifetimeMs)).toBeLessThan(60_000);
+    const { text } = openssl(DIRECTORY, 'x509', '-in', 'replica.pem', '-noout', '-text');
+    expect(text).toContain(`DNS:${STORE_NAME}, DNS:localhost, DNS:big.example, IP Address:10.1.2.3\n`);
+    expect(text).toMatch(/Extended Key Usage: \n\s+TLS Web Server Authentication\n/);
+    expect(text).toContain('CA:FALSE');
+    expect(text).not.toContain('calyx://grant');
+    expect(verify('replica.pem', 'sslserver', '-verify_hostname', STORE_NAME)).toMatchObject({ ok: true });
+    expect(verify('replica.pem', 'sslclient').text).toMatch(/(?:unsuitable|unsupported) certificate purpose/);
+    await expectError(() => identity.issueStore('none', [], lifetimeMs), 'usage');
   });
 
   it('of a reader is that of a client only', async () => {

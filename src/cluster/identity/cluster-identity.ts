@@ -38,6 +38,15 @@ export interface ClusterIdentity {
    * unknown; also for a grant that comes from no token
    */
   issue(request: string, grant: Grant, lifetimeMs?: number): Promise<IssuedCertificate>;
+  /**
+   * A certificate for another store of the cluster, which keeps its key to itself.
+   *
+   * @param request as for `issue`
+   * @param names as for `serverTls`
+   * @param lifetimeMs at most 90 days
+   * @throws CalyxError `usage` as `issue` does
+   */
+  issueStore(request: string, names: readonly string[], lifetimeMs: number): Promise<IssuedCertificate>;
   /** Signs what a ref says: ECDSA P-256 with SHA-256, base64url of the DER. */
   signRef(statement: RefStatement): string;
 }
@@ -83,6 +92,10 @@ export async function openIdentity(
     issue: async (request, grant, lifetimeMs = DEFAULT_LIFETIME_MS) => {
       const { issueGrantCertificate } = await makers();
       return issueGrantCertificate(authority, request, grant, lifetimeMs);
+    },
+    issueStore: async (request, names, lifetimeMs) => {
+      const { issueStoreCertificate } = await makers();
+      return issueStoreCertificate(authority, request, names, lifetimeMs);
     },
     signRef: (statement) => sign('sha256', refStatementBytes(statement), key).toString('base64url'),
   };

@@ -1,7 +1,5 @@
 import 'reflect-metadata';
 import { generateKeyPairSync, randomBytes, webcrypto, type KeyObject } from 'node:crypto';
-import { isIP } from 'node:net';
-import { domainToASCII } from 'node:url';
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -17,6 +15,7 @@ import {
 } from '@peculiar/x509';
 import { NODE_NAME, STORE_NAME, hasRole, type Grant } from '../../core/access.js';
 import { grantUri } from './certificate-grant.js';
+import { certificateNames } from './certificate-names.js';
 import type { IssuedCertificate } from './cluster-identity.js';
 import { publicKeyOfRequest } from './public-key-of-request.js';
 
@@ -77,12 +76,26 @@ export async function issueServerCertificate(
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const { certificate } = await issue(authority, {
     publicKey,
-    commonName: 'Calyx store',
     lifetimeMs: MAX_LIFETIME_MS,
-    usages: [ExtendedKeyUsage.serverAuth],
-    names: serverNames([STORE_NAME, 'localhost', ...names]),
+    ...aStore(names),
   });
   return { key: pkcs8(privateKey), certificate };
+}
+
+/** See ClusterIdentity.issueStore. */
+export async function issueStoreCertificate(
+  authority: Authority,
+  request: string,
+  names: readonly string[],
+  lifetimeMs: number,
+): Promise<IssuedCertificate> {
+  const publicKey = await publicKeyOfRequest(request);
+  return issue(authority, { publicKey, lifetimeMs, ...aStore(names) });
+}
+
+/** What the certificate of a store says of its holder. */
+function aStore(names: readonly string[]): Pick<Issue, 'commonName' | 'usages' | 'names'> {
+  return { commonName: 'Calyx store', usages: [ExtendedKeyUsage.serverAuth], names: serverNames(names) };
 }
 
 /** See ClusterIdentity.issue. */
@@ -142,22 +155,7 @@ async function issue(
 }
 
 function serverNames(texts: readonly string[]): JsonGeneralName[] {
-  const addresses = new Set<string>();
-  const hosts = new Set<string>();
-  for (const text of texts) {
-    // The zone of a link-local address is the client's own matter.
-    const address = text.replace(/^\[|\]$/g, '').replace(/%.*$/, '');
-    if (isIP(address) !== 0) addresses.add(address);
-    else hosts.add(domainToASCII(text).replace(/\.$/, ''));
-  }
-  return [
-    ...[...hosts].filter(isHostName).map((value): JsonGeneralName => ({ type: 'dns', value })),
-    ...[...addresses].map((value): JsonGeneralName => ({ type: 'ip', value })),
-  ];
-}
-
-function isHostName(name: string): boolean {
-  return name.length <= 253 && /^[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?$/.test(name);
+  return certificateNames([STORE_NAME, 'localhost', ...texts]).map(({ type, value }) => ({ type, value }));
 }
 
 /** 128 random bits; the first byte is from 64 to 127, so that all of them count and the number is positive (RFC 5280, section 4.1.2.2). */

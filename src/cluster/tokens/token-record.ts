@@ -56,24 +56,24 @@ export const modelsSchema = z
 
 const time = z.number().int().nonnegative();
 
+/** All tokens of a table. */
+export const storedTokensSchema = z
+  .array(
+    z.strictObject({
+      id: z.string().regex(/^[0-9a-f]{12}$/),
+      name: tokenNameSchema,
+      role: roleSchema,
+      models: modelsSchema,
+      createdAt: time,
+      expiresAt: time.optional(),
+      revokedAt: time.optional(),
+      sha256: z.string().regex(/^[0-9a-f]{64}$/),
+    }),
+  )
+  .refine((tokens) => new Set(tokens.map(({ id }) => id)).size === tokens.length, 'an id appears twice');
+
 /** The form of tokens.json. */
-export const tokenFileSchema = z
-  .strictObject({
-    version: z.literal(1),
-    tokens: z.array(
-      z.strictObject({
-        id: z.string().regex(/^[0-9a-f]{12}$/),
-        name: tokenNameSchema,
-        role: roleSchema,
-        models: modelsSchema,
-        createdAt: time,
-        expiresAt: time.optional(),
-        revokedAt: time.optional(),
-        sha256: z.string().regex(/^[0-9a-f]{64}$/),
-      }),
-    ),
-  })
-  .refine(({ tokens }) => new Set(tokens.map(({ id }) => id)).size === tokens.length, 'an id appears twice');
+export const tokenFileSchema = z.strictObject({ version: z.literal(1), tokens: storedTokensSchema });
 
 /** What may be told of a token. */
 export function publicRecord({

@@ -6,6 +6,7 @@ import { testDirectory } from '../../../test/support/directories.js';
 import { expectError } from '../../../test/support/expect-error.js';
 import { StepClock } from '../../../test/support/step-clock.js';
 import { parseToken } from '../../core/cluster-token.js';
+import { CalyxError } from '../../core/errors.js';
 import { TokenTable, type TokenTableOptions } from './token-table.js';
 
 vi.mock('node:crypto', async (original) => {
@@ -333,4 +334,80 @@ describe('the local token', () => {
       await expectError(() => table.ensureLocal(path), 'refused', path, 'remove it');
     },
   );
+});
+
+describe('a table that follows another', () => {
+  const stored = (id: string, more: object = {}) => ({
+    id: id.repeat(12),
+    ...READER,
+    createdAt: 1,
+    sha256: SECRET_SHA256,
+    ...more,
+  });
+  const textOf = (id: string) => `calyx1.${id.repeat(12)}.${SECRET}.${FINGERPRINT}`;
+
+  it('takes over what that lists, also after a restart', async () => {
+    const { table, open, file } = await openTable();
+    await table.replace([stored('a'), stored('b', { revokedAt: 5 })]);
+    for (const one of [table, await open()]) {
+      expect(one.check(textOf('a'))).toMatchObject({ name: 'laptop' });
+      await refusal(one, textOf('b'));
+    }
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+  });
+
+  it('tells at once which tokens are good for nothing any more', async () => {
+    const { table, clock } = await openTable();
+    const kept = ['a', 'b', 'c', 'd', 'e', 'f'].map((id) => stored(id));
+    await table.replace([...kept, stored('0', { revokedAt: 5 })]);
+    const told: string[] = [];
+    table.onRevoked((id) => told.push(id[0] ?? ''));
+    const before = table.version;
+    const now = clock.now();
+    const written = table.replace([
+      stored('a'),
+      stored('b', { revokedAt: now }),
+      stored('c', { expiresAt: now }),
+      // Another secret under the same id, or less than it allowed: what goes on under it is not what it says now.
+      stored('d', { sha256: '0'.repeat(64) }),
+      stored('e', { models: 'acme/x' }),
+      stored('1', { revokedAt: now }),
+    ]);
+    // Not only when it is on the disk.
+    expect(told.sort()).toEqual(['b', 'c', 'd', 'e', 'f']);
+    expect(table.version).not.toBe(before);
+    expect(table.denied().map((id) => id[0])).toEqual(['b', 'c', '1']);
+    await written;
+  });
+
+  it('tells of what expires later, and counts also if it cannot be written', async () => {
+    const { table, clock, file } = await openTable();
+    await mkdir(file, { recursive: true });
+    const told: string[] = [];
+    table.onRevoked((id) => told.push(id));
+    const written = table.replace([stored('a', { expiresAt: clock.now() + 1000 })]);
+    expect(table.check(textOf('a'))).toMatchObject({ name: 'laptop' });
+    await expect(written).rejects.toThrow('cannot write');
+    await clock.advance(1000);
+    expect(told).toEqual(['a'.repeat(12)]);
+  });
+
+  it('changes nothing for a table that is the same', async () => {
+    const { table, file } = await openTable();
+    await table.replace([stored('a')]);
+    const [version, { ino }] = [table.version, await stat(file)];
+    await table.replace([stored('a')]);
+    expect(table.version).toBe(version);
+    expect((await stat(file)).ino).toBe(ino);
+  });
+
+  it('makes and revokes none of its own', async () => {
+    const elsewhere = () => new CalyxError('unavailable', 'ask the writer');
+    const { table, file } = await openTable({ elsewhere });
+    await table.replace([stored('a')]);
+    await expectError(() => table.create(READER), 'unavailable', 'ask the writer');
+    await expectError(() => table.revoke('a'.repeat(12)), 'unavailable');
+    await expectError(() => table.ensureLocal(join(file, '..', 'local-token')), 'unavailable');
+    expect(table.check(textOf('a'))).toMatchObject({ name: 'laptop' });
+  });
 });

@@ -17,6 +17,8 @@ export interface TokenTableOptions {
   readonly fingerprint: string;
   /** Must tell the time of day. @default wallClock */
   readonly clock?: Clock;
+  /** On a replica, whose table follows that of another store: what to say to who wants to make or revoke a token. @default none */
+  readonly elsewhere?: (() => CalyxError) | undefined;
   /** How many tokens there may be, with those that are listed as revoked or expired. @default 10000 */
   readonly maxTokens?: number;
 }
@@ -47,6 +49,7 @@ export class TokenTable {
   readonly #file: string;
   readonly #fingerprint: string;
   readonly #clock: Clock;
+  readonly #elsewhere: (() => CalyxError) | undefined;
   readonly #maxTokens: number;
   readonly #listeners = new Set<(tokenId: string) => void>();
   /** What an unknown id is compared with; nobody knows a secret that has it. */
@@ -54,6 +57,7 @@ export class TokenTable {
   #tokens: ReadonlyMap<string, StoredToken>;
   #writing: Promise<unknown> = Promise.resolve();
   readonly #version = new Version();
+  readonly #tableVersion = new Version();
   /** Expiry up to here has been told. */
   #toldUntil: number;
   #watch = new AbortController();
@@ -63,6 +67,7 @@ export class TokenTable {
     this.#file = file;
     this.#fingerprint = options.fingerprint;
     this.#clock = options.clock ?? wallClock;
+    this.#elsewhere = options.elsewhere;
     this.#maxTokens = options.maxTokens ?? DEFAULT_MAX_TOKENS;
     this.#tokens = new Map(tokens.map((token) => [token.id, token]));
     this.#toldUntil = this.#clock.now();
@@ -77,6 +82,11 @@ export class TokenTable {
   static async open(file: string, options: TokenTableOptions): Promise<TokenTable> {
     const text = await readPrivateFile(file, MAX_FILE_BYTES);
     return new TokenTable(file, options, text === undefined ? [] : parseTokenFile(file, text));
+  }
+
+  /** Throws on a replica what says where the tokens are made. */
+  assertOwn(): void {
+    if (this.#elsewhere !== undefined) throw this.#elsewhere();
   }
 
   /** All that are listed, the oldest first; without hashes. */
@@ -186,6 +196,48 @@ export class TokenTable {
     return this.#version.changed(version, signal);
   }
 
+  /** All that are listed, with the hashes of their secrets: for the other stores of the cluster alone. */
+  stored(): readonly StoredToken[] {
+    return [...this.#tokens.values()];
+  }
+
+  /** Another number after each change of what is listed, and after each start. */
+  get tableVersion(): number {
+    return this.#tableVersion.now;
+  }
+
+  /** Waits until the version of the table is another. Rejects with the signal's reason. */
+  tableChanged(version: number, signal: AbortSignal): Promise<void> {
+    return this.#tableVersion.changed(version, signal);
+  }
+
+  /**
+   * Takes over what the store that makes the tokens lists. It counts at once, also if the disk then fails: whoever listens is told of
+   * each token that was good and is not any more, or is another one now.
+   *
+   * @throws CalyxError `disk-full`, `unreadable` if it cannot be written
+   */
+  replace(tokens: readonly StoredToken[]): Promise<void> {
+    const before = this.#tokens;
+    const now = this.#now();
+    const text = formatTokenFile(tokens);
+    if (text === formatTokenFile([...before.values()])) return Promise.resolve();
+    this.#tokens = new Map(tokens.map((token) => [token.id, token]));
+    const ended = [...before.values()].filter((old) => {
+      if (old.revokedAt !== undefined || endOf(old) <= this.#toldUntil) return false;
+      const kept = this.#tokens.get(old.id);
+      return kept === undefined || endOf(kept) <= now || !opensTheSame(old, kept);
+    });
+    this.#tableVersion.next();
+    // Also tokens that were never seen while they were good may be denied from now on.
+    this.#version.next();
+    this.#tell(ended.map(({ id }) => id));
+    this.#watchExpiry();
+    const written = this.#writing.then(() => writePrivateFile(this.#file, text));
+    this.#writing = written.catch(() => undefined);
+    return written;
+  }
+
   /** Calls `listener` with the id of each token that is revoked or expires, when it happens. Returns what ends that. */
   onRevoked(listener: (tokenId: string) => void): () => void {
     this.#listeners.add(listener);
@@ -253,12 +305,14 @@ export class TokenTable {
   /** One change after another: to a copy, which is written and then takes the place of the table. */
   #change<T>(edit: (tokens: Map<string, StoredToken>) => T): Promise<T> {
     const result = this.#writing.then(async () => {
+      this.assertOwn();
       const before = this.#tokens;
       const listedSince = this.#now() - LISTED_MS;
       const tokens = new Map([...before].filter(([, token]) => endOf(token) > listedSince));
       const value = edit(tokens);
       await writePrivateFile(this.#file, formatTokenFile([...tokens.values()]));
       this.#tokens = tokens;
+      this.#tableVersion.next();
       const revoked = [...tokens.values()].filter(
         ({ id, revokedAt }) => revokedAt !== undefined && before.get(id)?.revokedAt === undefined,
       );
@@ -317,6 +371,10 @@ export class TokenTable {
   #now(): number {
     return Math.floor(this.#clock.now());
   }
+}
+
+function opensTheSame(a: StoredToken, b: StoredToken): boolean {
+  return a.sha256 === b.sha256 && a.role === b.role && a.models === b.models;
 }
 
 function newId(): string {
