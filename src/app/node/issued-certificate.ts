@@ -16,8 +16,16 @@ export interface IssuedCertificate {
 
 const answerSchema = z.object({ certificate: z.string().max(64 * 1024) });
 
+/** Options of {@link requestCertificate}. */
+export interface CertificateRequestOptions {
+  /** PEM, ECDSA P-256. @default a new one, only in memory */
+  readonly key?: string;
+  /** How long the certificate is to be good, from a minute to a day; never longer than the token. @default an hour */
+  readonly lifetimeMs?: number;
+}
+
 /**
- * Makes a key, which never leaves this process, and has a store certify it.
+ * Has a store certify a key, which never leaves this machine.
  *
  * @param ca the certificate of the cluster
  * @throws CalyxError `unauthenticated` for a token that is not good any more, `unavailable` if no store answers as it should, or if the
@@ -27,10 +35,14 @@ export async function requestCertificate(
   stores: StoreClient,
   ca: string,
   signal: AbortSignal,
+  options: CertificateRequestOptions = {},
 ): Promise<IssuedCertificate> {
-  const { key, request } = await createCertificateRequest();
+  const { key, request } = await createCertificateRequest(options.key);
+  const { lifetimeMs } = options;
+  const lifetime = lifetimeMs === undefined ? {} : { lifetimeSeconds: Math.floor(lifetimeMs / 1000) };
   return stores.first(async (store) => {
-    const answer = await store.json('/v1/certificates', { method: 'POST', body: { request }, signal });
+    const body = { request, ...lifetime };
+    const answer = await store.json('/v1/certificates', { method: 'POST', body, signal });
     const parsed = answerSchema.safeParse(answer);
     if (parsed.success) return checked(parsed.data.certificate, key, ca, store.url);
     throw new CalyxError('unavailable', `${store.url} does not issue certificates as a Calyx store does`, {
