@@ -44,16 +44,20 @@ describe.skipIf(guestUnavailable() !== undefined)('a machine that joins', SLOW, 
   };
 
   it('does so with the one line that the store printed, and keeps it to itself', async () => {
-    const { user } = at(0);
-    expect((await user.run('calyx fetch acme/tiny --blocks 0:1 --into /var/none')).stderr).toContain(
-      'http://127.0.0.1:7070',
+    const lines = await Promise.all([
+      makeToken(data, '--role', 'node', '--models', 'acme/*', '--name', 'worker'),
+      makeToken(data, '--name', 'asker'),
+    ]);
+    const said = await Promise.all(
+      lines.map(async ({ line }, index) => {
+        expect(line).toMatch(/^calyx join 'calyx:\/\/10\.97\.0\.1:7070\/#calyx1\.[\w.-]+'$/);
+        const { user } = at(index);
+        expect(await user.sh('ls -A ~')).toBe('');
+        return user.sh(`${line}\nstat -c '%a %U' ~/.config/calyx/cluster.json`);
+      }),
     );
-    const { line } = await makeToken(data, '--role', 'node', '--models', 'acme/*');
-    expect(line).toMatch(/^calyx join 'calyx:\/\/10\.97\.0\.1:7070\/#calyx1\.[\w.-]+'$/);
-    expect(await user.sh(line)).toMatch(
-      /^joined the cluster at 10\.97\.0\.1:7070\n.*role node, models acme\/\*\n$/,
-    );
-    expect(await user.sh(`stat -c '%a %U' ~/.config/calyx/cluster.json`)).toBe('600 root\n');
+    const joined = (as: string): string => `joined the cluster at 10.97.0.1:7070\nas ${as}\n600 root\n`;
+    expect(said).toEqual([joined('worker: role node, models acme/*'), joined('asker: role read, models *')]);
   });
 
   it.skipIf(noPython !== undefined)('then fetches its blocks, and need not be told from where', async () => {
@@ -75,13 +79,11 @@ describe.skipIf(guestUnavailable() !== undefined)('a machine that joins', SLOW, 
     node = String(url);
     expect(url).toMatch(/^https:\/\/10\.97\.0\.[23]:\d+$/);
 
-    const other = at(1).user;
-    await other.sh((await makeToken(data)).line);
     const [{ prompt, text, greedy } = { prompt: '', text: '', greedy: [] }] = readGolden(TINY).cases.slice(
       3,
       4,
     );
-    const said = await other.sh(
+    const said = await at(1).user.sh(
       `calyx run acme/tiny '${String(prompt)}' --max-tokens ${String(greedy.length)} --json`,
     );
     expect(JSON.parse(said)).toMatchObject({
