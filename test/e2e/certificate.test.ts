@@ -1,10 +1,12 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { calyxJson, startCalyx, type Ended } from '../support/cli.js';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { calyxJson, start, startCalyx, type Ended, type Running } from '../support/cli.js';
 import { suiteDirectory, testDirectory } from '../support/directories.js';
+import { TINY } from '../support/models.js';
 import { noOpenssl, openssl } from '../support/openssl.js';
+import { noCurl } from '../support/outside-tools.js';
 import { startStore, type RunningStore } from '../support/running-store.js';
 
 const HOUR_MS = 3_600_000;
@@ -22,8 +24,12 @@ class User {
   readonly #config = testDirectory();
   readonly out = join(testDirectory(), 'pki');
 
+  start(...args: string[]): Running {
+    return startCalyx(args, { XDG_CONFIG_HOME: this.#config });
+  }
+
   run(...args: string[]): Promise<Ended> {
-    return startCalyx(args, { XDG_CONFIG_HOME: this.#config }).ended;
+    return this.start(...args).ended;
   }
 
   /** Joins with a token that is made for it, whose id is returned. */
@@ -144,6 +150,46 @@ describe.skipIf(noOpenssl !== undefined)('calyx certificate, as openssl sees it'
     const user = await joined(data, '--expires', '2h');
     const { expiresAt } = await user.obtain();
     expect(Math.abs(Number(expiresAt) - Date.now() - 2 * HOUR_MS)).toBeLessThan(60_000);
+  });
+});
+
+describe.skipIf(noCurl !== undefined)('calyx certificate, for curl', () => {
+  it('opens a node, which otherwise answers nobody, and tells that it is one', async () => {
+    await calyxJson('add', TINY, '--name', 'acme/tiny', '--data', data);
+    const user = await joined(data, '--role', 'node');
+    await user.obtain();
+    const node = user.start(
+      'node',
+      '--model',
+      'acme/tiny',
+      '--blocks',
+      '4:5',
+      '--data',
+      testDirectory(),
+      '--json',
+    );
+    onTestFinished(async () => {
+      node.child.kill();
+      await node.ended;
+    });
+    const port = await new Promise<string>((resolve, reject) => {
+      let said = '';
+      node.child.stdout?.on('data', (text: string) => {
+        said += text;
+        const found = /"listening".*"url":"https:\/\/127\.0\.0\.1:(\d+)/.exec(said)?.[1];
+        if (found !== undefined) resolve(found);
+      });
+      node.ended.then((ended) => reject(new Error(JSON.stringify(ended))), reject);
+    });
+    const statusOf = async (...more: readonly string[]): Promise<string> => {
+      const name = `node.calyx.internal:${port}`;
+      const where = ['--cacert', join(user.out, 'ca.pem'), '--resolve', `${name}:127.0.0.1`];
+      const how = ['--silent', '--output', '/dev/null', '--write-out', '%{http_code}'];
+      return (await start('curl', [...how, ...where, ...more, `https://${name}/metrics`]).ended).stdout;
+    };
+    const own = ['--cert', join(user.out, 'certificate.pem'), '--key', join(user.out, 'key.pem')];
+    expect(await statusOf()).toBe('401');
+    expect(await statusOf(...own)).toBe('200');
   });
 });
 
