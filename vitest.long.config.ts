@@ -10,6 +10,7 @@ export default defineConfig({
     include: ['dist/test/long/**/*.test.js'],
     testTimeout: 3_600_000,
     hookTimeout: 3_600_000,
-    maxWorkers: 2,
+    // One after the other: some measure.
+    maxWorkers: 1,
   },
 });

@@ -8,10 +8,18 @@ const help = (...args) =>
   spawnSync(process.execPath, [calyx, ...args, '--help'], { encoding: 'utf8', env }).stdout.trimEnd();
 
 const overview = help();
-const commands = [...overview.split('Commands:')[1].matchAll(/^ {2}(\w+) /gm)]
-  .map((match) => match[1])
-  .filter((name) => name !== 'help');
-const sections = commands.map((command) => `## calyx ${command}\n\n\`\`\`\n${help(command)}\n\`\`\`\n`);
+const namesIn = (list) =>
+  [...list.matchAll(/^ {2}(\w+) /gm)].map((match) => match[1]).filter((name) => name !== 'help');
+const commands = namesIn(overview.split('Commands:')[1]);
+const section = (heading, text) => `${heading}\n\n\`\`\`\n${text}\n\`\`\`\n`;
+const sections = commands.flatMap((command) => {
+  const text = help(command);
+  const [, list = ''] = text.split('\nCommands:');
+  const subcommands = namesIn(list).map((name) =>
+    section(`### calyx ${command} ${name}`, help(command, name)),
+  );
+  return [section(`## calyx ${command}`, text), ...subcommands];
+});
 
 process.stdout.write(`# Commands
 
@@ -22,10 +30,12 @@ after both. Sizes are bytes, or numbers with a unit: \`500MB\` (decimal), \`64Gi
 
 | variable | meaning |
 | --- | --- |
-| \`CALYX_STORE\` | addresses of stores, separated by commas |
+| \`CALYX_STORE\` | addresses of stores, separated by commas, or a join string (see [security.md](security.md)) |
 | \`CALYX_DATA\` | the store's data directory |
 | \`CALYX_NODE_DATA\` | the node's directory |
 | \`CALYX_LISTEN\`, \`CALYX_NODE_LISTEN\` | where a store, a node listens |
+| \`CALYX_NFS\` | where a store serves NFS |
+| \`XDG_CONFIG_HOME\` | \`calyx/cluster.json\` in it is the cluster that was joined (default: \`~/.config\`) |
 | \`CALYX_LOG_LEVEL\` | trace, debug, info, warn (the default), error, fatal, silent |
 | \`NO_COLOR\` | no colours |
 

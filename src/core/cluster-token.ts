@@ -22,6 +22,7 @@ export interface JoinString {
 
 const TOKEN = /^calyx1\.([0-9a-f]{12})\.([A-Za-z0-9_-]{43})\.([A-Za-z0-9_-]{43})$/;
 const JOIN = /^calyx:\/\/([^/#\s]+)\/?#(\S+)$/;
+const PASTED = /^\s*(?:npx )?calyx join (['"]?)(.*)\1\s*$/;
 const ADDRESS = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/;
 const MAX_ADDRESSES = 64;
 
@@ -47,9 +48,10 @@ export function formatJoinString({ addresses, token }: JoinString): string {
   return `calyx://${addresses.join(',')}/#${formatToken(token)}`;
 }
 
-/** Reads a join string. Throws CalyxError `usage`, which does not repeat the text: it holds a secret. */
+/** Reads a join string, also out of the line that was to be pasted. Throws CalyxError `usage`, which does not repeat the text: it holds a secret. */
 export function parseJoinString(text: string): JoinString {
-  const [, list = '', secret = ''] = JOIN.exec(text.trim()) ?? [];
+  const pasted = PASTED.exec(text)?.[2] ?? text;
+  const [, list = '', secret = ''] = JOIN.exec(pasted.trim()) ?? [];
   const addresses = list.split(',');
   const token = parseToken(secret);
   const wrong = addresses.find((address) => !isAddress(address));

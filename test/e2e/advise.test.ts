@@ -41,7 +41,7 @@ describe('calyx advise', () => {
     expect(advised['store']).toEqual({
       versions: { '3': 'yes', '4.1': 'yes', '4.2': 'yes' },
       privilegedPorts: 'no',
-      tls: 'no',
+      tls: 'offered',
     });
     expect(advised['link']).toMatchObject({ address: '127.0.0.1', interface: 'lo', loopback: true });
     const { commands } = advised['advice'] as { readonly commands: readonly string[] };

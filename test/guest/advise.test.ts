@@ -110,6 +110,7 @@ describe.skipIf(guestUnavailable() !== undefined)('calyx advise on a machine tha
       expect(advised.store).toEqual({
         versions: { '3': 'yes', '4.1': 'yes', '4.2': 'yes' },
         privilegedPorts: 'no',
+        tls: 'offered',
       });
       await guest.sh(NOTHING_LEFT);
 

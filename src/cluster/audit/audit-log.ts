@@ -18,7 +18,10 @@ export interface AuditLogOptions {
   readonly kept?: number;
 }
 
-const DEFAULTS = { clock: wallClock, maxBytes: 16 * 1024 * 1024, kept: 4 };
+/** How the file rotates unless something else is said. */
+export const AUDIT_ROTATION = { maxBytes: 16 * 1024 * 1024, kept: 4 } as const;
+
+const DEFAULTS = { clock: wallClock, ...AUDIT_ROTATION };
 /** How late a count may be written after its window has ended. */
 const SWEEP_MS = 1000;
 /** A disk that hangs must not keep a store from ending. */

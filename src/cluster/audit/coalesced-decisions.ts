@@ -5,11 +5,11 @@ import { addressBlock } from '../address-block.js';
 /** Writes a line: the decision, when it was made last, and for how many it stands. */
 export type WriteDecision = (decision: Decision, time: number, count: number) => void;
 
-const REFUSAL_WINDOW_MS = 10_000;
-const READ_WINDOW_MS = 60_000;
+export const REFUSAL_WINDOW_MS = 10_000;
+export const READ_WINDOW_MS = 60_000;
 const MAX_WINDOWS = 10_000;
 /** So many kinds of refusals are told apart by their address in a window of time; a flood from more must not push the rest out of the log. */
-const MAX_REFUSALS_APART = 1000;
+export const MAX_REFUSALS_APART = 1000;
 const MANY = 'many addresses';
 
 interface Window {

@@ -24,7 +24,10 @@ export interface StoreDoorkeeperOptions {
   readonly timeOfDay?: Clock;
 }
 
-const DEFAULTS = { requestsPerSecond: 2000, burst: 4000, clock: systemClock, timeOfDay: wallClock };
+/** What each token may ask unless something else is said. */
+export const TOKEN_RATE = { requestsPerSecond: 2000, burst: 4000 } as const;
+
+const DEFAULTS = { ...TOKEN_RATE, clock: systemClock, timeOfDay: wallClock };
 
 /** The doorkeeper of a store, which has the table of tokens: it knows tokens, and certificates as long as their token is good. */
 export class StoreDoorkeeper implements Doorkeeper {

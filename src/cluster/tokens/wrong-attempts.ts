@@ -3,10 +3,10 @@ import { Recent } from '../../core/recent.js';
 import { addressBlock } from '../address-block.js';
 
 /** So many wrong tokens within {@link WINDOW_MS} are mistakes; after them the address waits. */
-const FREE_ATTEMPTS = 5;
-const WINDOW_MS = 60_000;
-const FIRST_WAIT_MS = 1000;
-const MAX_WAIT_MS = 60_000;
+export const FREE_ATTEMPTS = 5;
+export const WINDOW_MS = 60_000;
+export const FIRST_WAIT_MS = 1000;
+export const MAX_WAIT_MS = 60_000;
 const MAX_ADDRESSES = 10_000;
 
 interface Attempts {

@@ -215,7 +215,8 @@ describe('a listener that requires tokens', () => {
   });
 
   it.each([
-    [{ host: 'evil.example' }, 403],
+    [{ host: 'a name of ours, or none' }, 403],
+    [{ host: 'store.lan' }, 200],
     [{ origin: 'http://evil.example' }, 403],
     [{ origin: 'https://evil.example' }, 403],
     [{ 'sec-fetch-site': 'cross-site' }, 403],

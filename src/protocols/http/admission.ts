@@ -39,8 +39,10 @@ const NOBODY: Grant = { tokenId: undefined, name: 'nobody', role: 'read', models
 /** Codes with which somebody is turned away. */
 const REFUSALS: readonly ErrorCode[] = ['unauthenticated', 'refused', 'limited'];
 
-/** What a `limited` client is asked to wait. */
+/** What a `limited` client is asked to wait if the doorkeeper names no time. */
 const RETRY_AFTER_SECONDS = 10;
+/** Strangers who were wrong too often are told so only after this time, so that a flood of theirs costs them more than us. */
+export const PATIENCE_MS = 1_000;
 
 /** What is known of a request while it is answered. */
 interface Visit {
@@ -136,8 +138,14 @@ export function admitRequests(server: FastifyInstance, options: AdmissionOptions
   server.addHook('onRequest', (request, reply, done) => {
     // Also told of answers that are cut off, and of those that go out without fastify.
     if (doorkeeper !== undefined) reply.raw.once('close', () => tell(request));
-    admit(request, reply);
-    done();
+    try {
+      admit(request, reply);
+      done();
+    } catch (error) {
+      const stranger = frontDoor !== undefined && !frontDoor.knows(request.raw.socket);
+      if (stranger && isCalyxError(error, 'limited')) answerLater(request, () => done(error));
+      else done(error as Error);
+    }
   });
   server.addHook('onError', (request, _reply, error, done) => {
     failed(request, error);
@@ -159,7 +167,18 @@ function accessOf(request: FastifyRequest, requireToken: boolean): Access {
 
 function setRefusalHeaders(reply: FastifyReply, error: unknown): void {
   if (isCalyxError(error, 'unauthenticated')) void reply.header('www-authenticate', 'Bearer realm="calyx"');
-  if (isCalyxError(error, 'limited')) void reply.header('retry-after', String(RETRY_AFTER_SECONDS));
+  if (isCalyxError(error, 'limited'))
+    void reply.header('retry-after', String(error.retryAfterSeconds ?? RETRY_AFTER_SECONDS));
+}
+
+/** Waits a while, unless the client leaves. Strangers have few places, so few wait. */
+function answerLater({ raw: { socket } }: FastifyRequest, answer: () => void): void {
+  const leave = (): void => clearTimeout(timer);
+  const timer = setTimeout(() => {
+    socket.off('close', leave);
+    answer();
+  }, PATIENCE_MS);
+  socket.once('close', leave);
 }
 
 /** The token of an `Authorization` header; other schemes are not for us. */

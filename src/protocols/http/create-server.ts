@@ -41,14 +41,14 @@ export interface HttpServerOptions {
 }
 
 /** A client has this long to send a request's header, and may stay idle this long between two. */
-const HEADERS_TIMEOUT_MS = 10_000;
-const KEEP_ALIVE_MS = 60_000;
+export const HEADERS_TIMEOUT_MS = 10_000;
+export const KEEP_ALIVE_MS = 60_000;
 /** How often clients that take longer are looked for. */
 const CHECK_MS = 2_000;
 /** The longest that a request's body may take to come in. */
-const REQUEST_TIMEOUT_MS = 120_000;
-const BODY_BYTES = 64 * 1024;
-const MAX_CONNECTIONS = 1024;
+export const REQUEST_TIMEOUT_MS = 120_000;
+export const BODY_BYTES = 64 * 1024;
+export const MAX_CONNECTIONS = 1024;
 
 /**
  * An HTTP server that checks `Host` and `Origin`, asks the doorkeeper who makes each request, bounds what clients can take of it,

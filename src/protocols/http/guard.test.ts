@@ -75,6 +75,16 @@ describe('checkOrigin', () => {
     expect(verdict('127.0.0.1:7070', origin, site)).toEqual(refusal);
   });
 
+  it('takes any name that came over TLS, but no page of another site', () => {
+    const request = { host: 'store.lan:7070', origin: undefined, fetchSite: undefined };
+    expect(() => checkOrigin(request)).toThrow("the host 'store.lan:7070'");
+    expect(() => checkOrigin({ ...request, tls: true })).not.toThrow();
+    expect(() => checkOrigin({ ...request, tls: true, origin: 'https://evil.example' })).toThrow(
+      'other sites',
+    );
+    expect(() => checkOrigin({ ...request, tls: true, host: undefined })).toThrow('are not answered');
+  });
+
   it('does not repeat a long host', () => {
     const error = verdict('e'.repeat(10_000));
     expect((error as Error).message.length).toBeLessThan(300);

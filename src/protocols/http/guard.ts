@@ -15,14 +15,16 @@ const OWN_SITES = ['same-origin', 'none'];
 
 /**
  * Refuses requests that a page in a browser could have caused: those with the `Origin` of another site, and those whose `Host`
- * is a name that we do not know, as after DNS rebinding. An address is no name, so it cannot be rebound.
+ * is a name that we do not know, as after DNS rebinding. An address is no name, so it cannot be rebound; nor can a name that came over
+ * TLS, because no certificate of ours is good for it.
  *
  * @param hosts names, besides `localhost` and addresses, under which this server is known
  * @throws CalyxError `refused`
  */
 export function checkOrigin(request: RequestOrigin, hosts: readonly string[] = []): void {
   const host = hostName(request.host);
-  if (host === undefined || !(host === 'localhost' || isIP(host) !== 0 || hosts.includes(host))) {
+  const known = request.tls === true || host === 'localhost' || isIP(host ?? '') !== 0;
+  if (host === undefined || !(known || hosts.includes(host))) {
     throw new CalyxError(
       'refused',
       `requests for the host '${(request.host ?? '').slice(0, 100)}' are not answered`,

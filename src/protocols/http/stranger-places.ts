@@ -23,7 +23,8 @@ export interface StrangerPlacesOptions {
   readonly clock?: Clock;
 }
 
-const DEFAULTS = { perAddress: 128, inAll: 512 } as const;
+/** What there is unless something else is said. */
+export const STRANGER_PLACES = { perAddress: 128, inAll: 512 } as const;
 
 /** Those who came as far as this make room last. */
 const STAGES: readonly StrangerStage[] = ['silent', 'handshake', 'asking'];
@@ -43,8 +44,8 @@ export class StrangerPlaces {
   #count = 0;
 
   constructor(options: StrangerPlacesOptions = {}) {
-    this.#perAddress = options.perAddress ?? DEFAULTS.perAddress;
-    this.#inAll = options.inAll ?? DEFAULTS.inAll;
+    this.#perAddress = options.perAddress ?? STRANGER_PLACES.perAddress;
+    this.#inAll = options.inAll ?? STRANGER_PLACES.inAll;
     this.#clock = options.clock ?? systemClock;
   }
 

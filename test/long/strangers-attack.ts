@@ -42,13 +42,13 @@ function slowly(): void {
   });
 }
 
-/** Wrong tokens, as fast as the answers come. */
+/** Wrong tokens, as fast as connections come in and answers come. */
 function wrongly(): void {
   const socket = keep(connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false }));
   socket.once('secureConnect', () => {
+    done.wrong += 1;
     socket.write('GET /v1/models HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer wrong\r\n\r\n');
   });
-  socket.once('data', () => (done.wrong += 1));
   socket.once('close', () => {
     if (!stopped) setTimeout(wrongly, 20);
   });
