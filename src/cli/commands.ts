@@ -19,6 +19,7 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['advise', async () => (await import('./advise.js')).adviseCommand],
   ['join', async () => (await import('./join.js')).joinCommand],
   ['leave', async () => (await import('./leave.js')).leaveCommand],
+  ['certificate', async () => (await import('./certificate.js')).certificateCommand],
   ['fetch', async () => (await import('./fetch.js')).fetchCommand],
   ['node', async () => (await import('./node.js')).nodeCommand],
   ['run', async () => (await import('./run.js')).runModelCommand],

@@ -14,8 +14,16 @@ export interface IssuedCertificate extends Renewable {
 
 const answerSchema = z.object({ certificate: z.string().max(64 * 1024) });
 
+/** Options of {@link requestCertificate}. */
+export interface CertificateRequestOptions {
+  /** PEM, ECDSA P-256. @default a new one, only in memory */
+  readonly key?: string;
+  /** How long the certificate is to be good, from a minute to a day; never longer than the token. @default an hour */
+  readonly lifetimeMs?: number;
+}
+
 /**
- * Makes a key, which never leaves this process, and has a store certify who holds it.
+ * Has a store certify a key, which never leaves this machine.
  *
  * @param ca the certificate of the cluster
  * @throws CalyxError `unauthenticated` for a token that is not good any more, `unavailable` if no store answers as it should, or if the
@@ -25,8 +33,11 @@ export async function requestCertificate(
   stores: StoreClient,
   ca: string,
   signal: AbortSignal,
+  options: CertificateRequestOptions = {},
 ): Promise<IssuedCertificate> {
-  const issued = await issuedFor(stores, ca, {}, signal);
+  const { key, lifetimeMs } = options;
+  const wanted = lifetimeMs === undefined ? {} : { lifetimeSeconds: Math.floor(lifetimeMs / 1000) };
+  const issued = await issuedFor(stores, ca, wanted, signal, key);
   const grant = grantOfCertificate(issued.own.raw);
   if (grant === undefined) throw ofNoUse(issued.store);
   return { tls: issued.tls, expiresAt: issued.expiresAt, grant };
@@ -59,8 +70,9 @@ async function issuedFor(
   ca: string,
   wanted: object,
   signal: AbortSignal,
+  ownKey?: string,
 ): Promise<Issued> {
-  const { key, request } = await createCertificateRequest();
+  const { key, request } = await createCertificateRequest(ownKey);
   return stores.first(async (store) => {
     const body = { request, ...wanted };
     const answer = await store.json('/v1/certificates', { method: 'POST', body, signal });

@@ -1,4 +1,9 @@
-import { generateKeyPair as generateKeyPairWithCallback, sign } from 'node:crypto';
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPair as generateKeyPairWithCallback,
+  sign,
+} from 'node:crypto';
 import { promisify } from 'node:util';
 
 const generateKeyPair = promisify(generateKeyPairWithCallback);
@@ -17,12 +22,22 @@ export interface CertificateRequest {
   readonly request: string;
 }
 
+/** A new key (ECDSA P-256) for {@link createCertificateRequest}, PEM. */
+export async function createKey(): Promise<string> {
+  const { privateKey } = await generateKeyPair('ec', { namedCurve: 'P-256' });
+  return privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+}
+
 /**
- * Makes a new key (ECDSA P-256) and requests a certificate for it (PKCS #10, RFC 2986). The request names nobody: what the
- * certificate says comes from the token of whoever sends it.
+ * Requests a certificate (PKCS #10, RFC 2986) for a key. The request names nobody: what the certificate says comes from the token
+ * of whoever sends it.
+ *
+ * @param key PEM, ECDSA P-256; by default a new one
  */
-export async function createCertificateRequest(): Promise<CertificateRequest> {
-  const { privateKey, publicKey } = await generateKeyPair('ec', { namedCurve: 'P-256' });
+export async function createCertificateRequest(key?: string): Promise<CertificateRequest> {
+  const pemOfKey = key ?? (await createKey());
+  const privateKey = createPrivateKey(pemOfKey);
+  const publicKey = createPublicKey(privateKey);
   const version = element(INTEGER, Buffer.of(0));
   const nobody = element(SEQUENCE);
   const publicKeyInfo = publicKey.export({ type: 'spki', format: 'der' });
@@ -30,7 +45,7 @@ export async function createCertificateRequest(): Promise<CertificateRequest> {
   const signature = element(BIT_STRING, Buffer.of(0), sign('sha256', info, privateKey));
   const request = element(SEQUENCE, info, element(SEQUENCE, ECDSA_WITH_SHA256), signature);
   return {
-    key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    key: pemOfKey,
     request: pem('CERTIFICATE REQUEST', request),
   };
 }

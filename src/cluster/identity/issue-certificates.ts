@@ -36,6 +36,8 @@ const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 
 /** Clocks of a cluster may differ by this much. */
 const CLOCK_SKEW_MS = 5 * 60 * 1000;
+/** Clients take the holder for a node until the certificate is over, also when its token is revoked; so it is not one for long. */
+const MAX_NODE_LIFETIME_MS = 60 * 60 * 1000;
 /** From its beginning to its end no certificate takes more than 90 days. */
 const MAX_LIFETIME_MS = 90 * 24 * 60 * 60 * 1000 - CLOCK_SKEW_MS;
 
@@ -106,7 +108,7 @@ export async function issueGrantCertificate(
   lifetimeMs: number,
 ): Promise<IssuedCertificate> {
   const uri: JsonGeneralName = { type: 'url', value: grantUri(grant) };
-  const serves = hasRole(grant, 'node');
+  const serves = hasRole(grant, 'node') && lifetimeMs <= MAX_NODE_LIFETIME_MS;
   return issue(authority, {
     publicKey: await publicKeyOfRequest(request),
     // Programs that find no name of a host elsewhere look here, so it must not be one that somebody could choose.

@@ -20,15 +20,24 @@ export const STORE_ARGS: readonly string[] = [
 const START_TIMEOUT_MS = 120_000;
 
 /** Starts a node on a slice in a guest and waits until it listens; it ends with the guest. Returns its events. */
-export async function startMountedNode(
+export function startMountedNode(
   guest: Guest,
   name: string,
   slice: string,
 ): Promise<readonly Record<string, unknown>[]> {
-  const [out, err] = [join(guest.directory, `${name}.out`), join(guest.directory, `${name}.err`)];
   const listen = `--listen ${guest.address}:0 --insecure`;
+  return startNode(guest, name, `node ${ENTRY} node --slice '${slice}' --store ${STORE_URL} ${listen}`);
+}
+
+/** Starts a node by a command, to which its name is added, and waits until it listens; it ends with the guest. Returns its events. */
+export async function startNode(
+  guest: Guest,
+  name: string,
+  command: string,
+): Promise<readonly Record<string, unknown>[]> {
+  const [out, err] = [join(guest.directory, `${name}.out`), join(guest.directory, `${name}.err`)];
   const events = await guest.sh(
-    `node ${ENTRY} node --slice '${slice}' --name ${name} --store ${STORE_URL} ${listen} --json >${out} 2>${err} & pid=$!
+    `${command} --name ${name} --json >${out} 2>${err} & pid=$!
     until grep -q '"listening"' ${out}; do
       kill -0 $pid || { cat ${err} >&2; exit 1; }
       busybox usleep 50000

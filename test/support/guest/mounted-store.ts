@@ -9,7 +9,8 @@ import { memoryDirectory } from './memory-directory.js';
 import { HOST_ADDRESS, type GuestNetwork } from './network.js';
 
 const ENTRY = join(ROOT, 'bin/calyx.mjs');
-const NFS_PORT = 2049;
+/** Where a store that guests can mount serves NFS. */
+export const NFS_PORT = 2049;
 
 /** The versions of NFS that a store serves. */
 export const NFS_VERSIONS = ['3', '4.1', '4.2'] as const;
@@ -62,8 +63,12 @@ export async function startGuestStore(
 }
 
 /** Starts the command line on the host's end of a network. */
-export function calyxIn(network: GuestNetwork, args: readonly string[]): Running {
-  return network.start(process.execPath, [ENTRY, ...args], { env: cleanEnvironment() });
+export function calyxIn(
+  network: GuestNetwork,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Running {
+  return network.start(process.execPath, [ENTRY, ...args], { env: cleanEnvironment(env) });
 }
 
 /** How and where a store is mounted. */
