@@ -215,6 +215,13 @@ describe('which stores are asked', () => {
     expect(ended.stderr).not.toContain(tokenOf(cluster));
   });
 
+  it('addresses with TLS and without do not go together: a token would go to who listens there', async () => {
+    const mixed = 'https://127.0.0.1:1,http://127.0.0.1:2';
+    const ended = await newUser().run([...FETCH, '--into', testDirectory(), '--store', mixed]);
+    expect(ended).toMatchObject({ code: 2, stdout: '' });
+    expect(ended.stderr).toContain('do not go together');
+  });
+
   it('https: without a cluster says how to join one', async () => {
     const ended = await newUser().run([
       ...FETCH,

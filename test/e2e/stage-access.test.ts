@@ -255,6 +255,17 @@ describe('who may be a node', () => {
     expect(asked()).toBe(0);
   });
 
+  it('not a node of another cluster either where the environment says not to look', async () => {
+    const { url, asked } = await impostor(await (await SmallPki.make()).pair(grantOf(tokenId(916), 'node')));
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
+    try {
+      await expectError(() => meet(url), 'unavailable', url, 'not show a certificate of this cluster');
+    } finally {
+      vi.unstubAllEnvs();
+    }
+    expect(asked()).toBe(0);
+  });
+
   it('nobody at an address without TLS', async () => {
     await expectError(() => meet(store.url), 'refused', store.url, 'without TLS', 'calyx join');
   });

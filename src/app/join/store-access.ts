@@ -26,6 +26,10 @@ export async function storeAccess(
   if (text !== undefined && !isJoinString(text.trim())) {
     const urls = parseStoreUrls(text);
     const secured = urls.some(({ protocol }) => protocol === 'https:');
+    if (secured && urls.some(({ protocol }) => protocol === 'http:'))
+      throw new CalyxError('usage', 'stores with TLS and stores without do not go together', {
+        hint: 'a token is for the ones and not for the others; name only addresses at https:, or only at http:',
+      });
     return { urls, credential: secured ? await ownCredential(env) : undefined };
   }
   if (text !== undefined) return joinedFor(text);

@@ -58,6 +58,8 @@ function nodeConnector({ key, certificate, ca }: TlsSettings, model: ModelName):
     cert: certificate,
     ca,
     minVersion: 'TLSv1.3',
+    // Not left to its default: NODE_TLS_REJECT_UNAUTHORIZED would change that.
+    rejectUnauthorized: true,
     timeout: CONNECT_TIMEOUT_MS,
     // A session that is taken up again would not show the certificate that counts now.
     maxCachedSessions: 0,
@@ -86,7 +88,7 @@ function nodeConnector({ key, certificate, ca }: TlsSettings, model: ModelName):
 
 /** TLS has proven that the cluster issued the certificate, for a node; not for which models. */
 function problemOf(socket: TLSSocket, model: ModelName): string | undefined {
-  const shown = socket.getPeerX509Certificate();
+  const shown = socket.authorized ? socket.getPeerX509Certificate() : undefined;
   const grant = shown === undefined ? undefined : grantOfCertificate(shown.raw);
   if (grant === undefined || !hasRole(grant, 'node')) return 'its certificate is not one of a node';
   if (showsModel(grant, model)) return undefined;
