@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { z } from 'zod';
 import { StoreLayout } from '../../catalog/store-layout.js';
 import type { Role, StoreAccess } from '../../core/access.js';
@@ -7,6 +6,7 @@ import { formatJoinString, parseToken } from '../../core/cluster-token.js';
 import { CalyxError, fileError } from '../../core/errors.js';
 import { JsonClient } from '../../protocols/http/json-client.js';
 import { storeAccess } from '../join/store-access.js';
+import { localTokenPath } from '../store/owner-commands.js';
 
 const createdSchema = z.object({ token: z.string() });
 
@@ -28,7 +28,7 @@ export class DemoTokens {
     nodes: readonly string[],
     signal: AbortSignal,
   ): Promise<DemoTokens> {
-    const file = join(new StoreLayout(dataDirectory).cluster, 'local-token');
+    const file = localTokenPath(new StoreLayout(dataDirectory));
     const local = await readFile(file, 'utf8').catch((error: unknown) => {
       throw fileError(error, 'cannot read', file);
     });

@@ -5,12 +5,10 @@ import { CalyxError, errorMessage } from '../../core/errors.js';
 import { certificateFingerprint } from '../../core/fingerprint.js';
 import { clusterTls } from '../../storage/http/server-trust.js';
 import { explainTlsFailure } from '../../storage/http/tls-failure.js';
+import { shownChain } from '../../storage/http/shown-chain.js';
 
 /** Longest wait for an address to show its certificate. */
 const HANDSHAKE_MS = 10_000;
-
-/** A chain of a store has two; whoever shows more is not looked at for ever. */
-const MAX_CHAIN = 8;
 
 /**
  * The certificate of the cluster with a fingerprint, from one of its stores, which then has proven that it is one. Two connections are
@@ -27,7 +25,7 @@ export async function findCluster(
 ): Promise<string> {
   // Whoever answers is looked at, whoever it is; nothing follows from it but which certificate to compare.
   const shown = await handshake(address, { servername: STORE_NAME, rejectUnauthorized: false }, signal);
-  const der = chainOf(shown).find((certificate) => certificateFingerprint(certificate) === fingerprint);
+  const der = shownChain(shown).find((certificate) => certificateFingerprint(certificate) === fingerprint);
   if (der === undefined) {
     throw new CalyxError(
       'refused',
@@ -82,15 +80,4 @@ function handshake(
       ),
     );
   });
-}
-
-/** The certificates (DER) that a server showed, its own first. That of an authority is its own issuer. */
-function chainOf(certificate: DetailedPeerCertificate): Uint8Array[] {
-  const chain: Uint8Array[] = [];
-  let at: DetailedPeerCertificate | undefined = certificate;
-  while (at?.raw !== undefined && chain.length < MAX_CHAIN) {
-    chain.push(at.raw);
-    at = at.issuerCertificate === at ? undefined : at.issuerCertificate;
-  }
-  return chain;
 }

@@ -42,13 +42,13 @@ export function managementDoor(ready: Promise<Management>): OwnerHandler {
       grant = doorkeeper.whoIs({ address: HERE, token });
       if (!hasRole(grant, 'admin') || grant.models !== '*')
         throw new CalyxError('refused', `the token of ${grant.name} may not manage all of a store`);
-      const todo = Object.hasOwn(operations, operation) ? operations[operation] : undefined;
-      if (todo === undefined)
+      const run = Object.hasOwn(operations, operation) ? operations[operation] : undefined;
+      if (run === undefined)
         throw new CalyxError(
           'usage',
           `unknown operation '${operation.slice(0, MAX_NAME)}'; the store may run another version of Calyx`,
         );
-      const answer = await todo(input, signal);
+      const answer = await run(input, signal);
       doorkeeper.decided({ ...decision, grant, allowed: true });
       return answer;
     } catch (error) {

@@ -1,11 +1,12 @@
 import { X509Certificate } from 'node:crypto';
 import { connect as connectTcp } from 'node:net';
-import { connect as connectTls, type DetailedPeerCertificate } from 'node:tls';
+import { connect as connectTls } from 'node:tls';
 import { STORE_NAME } from '../../../core/access.js';
 import { errorMessage, systemCode } from '../../../core/errors.js';
 import { certificateFingerprint } from '../../../core/fingerprint.js';
 import { clusterTls } from '../../../storage/http/server-trust.js';
 import type { AddressFailure } from './address-facts.js';
+import { shownChain } from '../../../storage/http/shown-chain.js';
 
 /** Where something is said to listen. */
 export interface Endpoint {
@@ -22,9 +23,6 @@ export class StageFailure extends Error {
     this.kind = kind;
   }
 }
-
-/** A chain of a store has two. */
-const MAX_CHAIN = 8;
 
 /** What system errors mean before a connection is there. */
 const UNREACHED: Readonly<Record<string, AddressFailure>> = {
@@ -130,7 +128,7 @@ function handshake(
     const onAbort = (): void => fail('silent', 'it takes connections, but does not go on');
     signal.addEventListener('abort', onAbort, { once: true });
     socket.once('secureConnect', () => {
-      const chain = chainOf(socket.getPeerCertificate(true));
+      const chain = shownChain(socket.getPeerCertificate(true));
       // Typed as an Error, but it is the code of one.
       const error = socket.authorized ? undefined : String(socket.authorizationError);
       end(() => resolve({ error, chain }));
@@ -144,15 +142,4 @@ function kindOfTlsError(error: unknown): AddressFailure {
   if (NO_TLS.includes(code)) return 'no-tls';
   if (code.startsWith('ERR_SSL_') || code === 'EPROTO') return 'no-handshake';
   return UNREACHED[code] ?? 'cut-off';
-}
-
-/** The certificates that a server showed, its own first. That of an authority is its own issuer. */
-function chainOf(certificate: DetailedPeerCertificate): Uint8Array[] {
-  const chain: Uint8Array[] = [];
-  let at: DetailedPeerCertificate | undefined = certificate;
-  while (at?.raw !== undefined && chain.length < MAX_CHAIN) {
-    chain.push(at.raw);
-    at = at.issuerCertificate === at ? undefined : at.issuerCertificate;
-  }
-  return chain;
 }
