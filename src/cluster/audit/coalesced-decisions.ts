@@ -1,6 +1,6 @@
 import type { Decision } from '../../core/doorkeeper.js';
 import { Recent } from '../../core/recent.js';
-import { addressBlock } from '../address-block.js';
+import { networkOf } from '../../core/network-address.js';
 
 /** Writes a line: the decision, when it was made last, and for how many it stands. */
 export type WriteDecision = (decision: Decision, time: number, count: number) => void;
@@ -101,6 +101,6 @@ function isOpen({ endsAt, decision }: Window, now: number): boolean {
 function keyOf({ door, action, subject, address, grant, allowed, reason }: Decision): string {
   const parts = allowed
     ? ['+', grant?.tokenId, address, door, action, subject]
-    : ['-', addressBlock(address), door, action, reason];
+    : ['-', networkOf(address), door, action, reason];
   return parts.map((part) => (part ?? '').slice(0, 200)).join('\n');
 }

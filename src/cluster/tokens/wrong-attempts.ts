@@ -1,6 +1,6 @@
 import { CalyxError } from '../../core/errors.js';
 import { Recent } from '../../core/recent.js';
-import { addressBlock } from '../address-block.js';
+import { networkOf } from '../../core/network-address.js';
 
 /** So many wrong tokens within {@link WINDOW_MS} are mistakes; after them the address waits. */
 export const FREE_ATTEMPTS = 5;
@@ -40,7 +40,7 @@ export class WrongAttempts {
    */
   count(address: string): void {
     const now = this.#now();
-    const block = addressBlock(address);
+    const block = networkOf(address);
     let attempts = this.#addresses.get(block);
     if (attempts !== undefined && now < attempts.lockedUntil) throw locked(attempts.lockedUntil - now);
     if (attempts === undefined || isForgotten(attempts, now)) {

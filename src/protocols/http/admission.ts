@@ -5,9 +5,9 @@ import { ANYBODY, hasRole, type Access, type Grant } from '../../core/access.js'
 import type { Door, Doorkeeper } from '../../core/doorkeeper.js';
 import { CalyxError, isCalyxError, type ErrorCode } from '../../core/errors.js';
 import { formatModelName, parseModelName } from '../../core/names.js';
+import { plainAddress } from '../../core/network-address.js';
 import { showsAll } from '../../core/shown-models.js';
 import { cutConnection, type FrontDoor } from './front-door.js';
-import { plainAddress } from './stranger-places.js';
 import { TokenConnections } from './token-connections.js';
 
 /** Options of {@link admitRequests}. */

@@ -3,12 +3,8 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { systemClock } from '../../core/clock.js';
 import { CalyxError } from '../../core/errors.js';
-import {
-  plainAddress,
-  StrangerPlaces,
-  type Stranger,
-  type StrangerPlacesOptions,
-} from './stranger-places.js';
+import { plainAddress } from '../../core/network-address.js';
+import { StrangerPlaces, type Stranger, type StrangerPlacesOptions } from './stranger-places.js';
 import { HANDSHAKE_MS } from './tls-settings.js';
 
 /** Options of {@link FrontDoor}. */

@@ -1,11 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import {
-  networkOf,
-  plainAddress,
-  StrangerPlaces,
-  type Stranger,
-  type StrangerStage,
-} from './stranger-places.js';
+import { StrangerPlaces, type Stranger, type StrangerStage } from './stranger-places.js';
 
 function places(perAddress: number, inAll: number) {
   const clock = { time: 0, now: () => clock.time, sleep: () => Promise.reject(new Error('not used')) };
@@ -81,32 +75,5 @@ describe('StrangerPlaces', () => {
     expect([taken.count, dropped]).toEqual([2, []]);
     taken.clear();
     expect([taken.count, dropped]).toEqual([0, ['b', 'c']]);
-  });
-});
-
-describe('networkOf', () => {
-  it.each([
-    ['192.0.2.1', '192.0.2.1'],
-    ['::1', '0:0:0:0'],
-    ['::', '0:0:0:0'],
-    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2'],
-    ['2001:DB8::', '2001:db8:0:0'],
-    ['2001:0db8:0001::7', '2001:db8:1:0'],
-    ['fe80::1%eth0', 'fe80:0:0:0'],
-    ['', ''],
-  ])('%s', (address, network) => {
-    expect(networkOf(address)).toBe(network);
-  });
-});
-
-describe('plainAddress', () => {
-  it.each([
-    ['::ffff:192.0.2.1', '192.0.2.1'],
-    ['::FFFF:192.0.2.1', '192.0.2.1'],
-    ['192.0.2.1', '192.0.2.1'],
-    ['2001:db8::1', '2001:db8::1'],
-    [undefined, ''],
-  ])('%s', (address, plain) => {
-    expect(plainAddress(address)).toBe(plain);
   });
 });

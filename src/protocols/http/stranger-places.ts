@@ -1,5 +1,5 @@
-import { isIPv6 } from 'node:net';
 import { systemClock, type Clock } from '../../core/clock.js';
+import { networkOf } from '../../core/network-address.js';
 
 /** How far somebody has come who has shown nothing that counts: has sent nothing, speaks TLS, may ask. */
 export type StrangerStage = 'silent' | 'handshake' | 'asking';
@@ -102,23 +102,4 @@ export class StrangerPlaces {
     this.leave(stranger);
     stranger.drop();
   }
-}
-
-/** What one customer of a provider has: an address of IPv4, the first 64 bits of one of IPv6. */
-export function networkOf(address: string): string {
-  if (!isIPv6(address)) return address;
-  const [before = '', after] = address.replace(/%.*$/, '').toLowerCase().split('::');
-  const head = before === '' ? [] : before.split(':');
-  const tail = after === undefined || after === '' ? [] : after.split(':');
-  const zeros = after === undefined ? 0 : Math.max(8 - head.length - tail.length, 0);
-  const groups = [...head, ...Array<string>(zeros).fill('0'), ...tail];
-  return groups
-    .slice(0, 4)
-    .map((group) => group.replace(/^0+(?=.)/, ''))
-    .join(':');
-}
-
-/** An address without the prefix of mapped IPv4 addresses. */
-export function plainAddress(address: string | undefined): string {
-  return (address ?? '').replace(/^::ffff:(?=\d+\.)/i, '');
 }

@@ -1,6 +1,7 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { systemClock, type Clock } from '../../core/clock.js';
 import { CalyxError, errorMessage, systemCode } from '../../core/errors.js';
+import { plainAddress } from '../../core/network-address.js';
 import { ArgumentBudget } from './argument-budget.js';
 import { ConnectionWatch, type ClientWatch, type WatchedClient } from './connection-watch.js';
 import { ReplyBudget } from './reply-budget.js';
@@ -237,7 +238,7 @@ class TcpRpcServer implements RpcServer {
 function peerOf(socket: Socket): RpcPeer | undefined {
   const { remoteAddress, remotePort } = socket;
   if (remoteAddress === undefined || remotePort === undefined) return undefined;
-  return { address: remoteAddress.replace(/^::ffff:(?=\d+\.)/i, ''), port: remotePort, security: 'none' };
+  return { address: plainAddress(remoteAddress), port: remotePort, security: 'none' };
 }
 
 function listenError(error: Error, { host, port }: RpcAddress): CalyxError {
