@@ -61,7 +61,7 @@ export class Transfers implements TransferRunner {
     }
   }
 
-  /** Thread `t` takes the transfers t, t + threads, t + 2 * threads, ... */
+  /** Each thread takes transfers that lie together, so that threads seldom write to the same file, which only one can do at a time. */
   async #runInThreads(
     threads: number,
     transfers: readonly Transfer[],
@@ -70,11 +70,13 @@ export class Transfers implements TransferRunner {
   ): Promise<void> {
     const failure = new AbortController();
     const either = AbortSignal.any([signal, failure.signal]);
+    const each = Math.ceil(transfers.length / threads);
     const runs = Array.from({ length: threads }, async (_, thread) => {
-      const own = transfers.filter((_transfer, index) => index % threads === thread);
+      const first = thread * each;
+      const own = transfers.slice(first, first + each);
       try {
         const parallel = Math.ceil(PARALLEL / threads);
-        await this.#runInThread(own, parallel, (index) => onDone(index * threads + thread), either);
+        await this.#runInThread(own, parallel, (index) => onDone(first + index), either);
       } catch (error) {
         // The first failure ends the other threads too; they then fail with the same reason.
         failure.abort(error);

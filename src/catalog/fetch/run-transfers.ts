@@ -71,10 +71,13 @@ async function runTransfer(
   }
 }
 
-/** Files open for writing, each opened once. */
+/**
+ * Files open for writing, each opened once. Each is written by one call at a time: Linux lets no two write to the same file (ext4, xfs),
+ * so the others would hold a thread of the pool and spin on its lock.
+ */
 class OpenFiles {
   readonly #directory: string;
-  readonly #files = new Map<string, Promise<FileHandle>>();
+  readonly #files = new Map<string, OpenFile>();
 
   constructor(directory: string) {
     this.#directory = directory;
@@ -84,21 +87,43 @@ class OpenFiles {
     const path = join(this.#directory, name);
     let file = this.#files.get(name);
     if (file === undefined) {
-      file = openOwn(path);
-      file.catch(() => undefined);
+      file = new OpenFile(openOwn(path));
       this.#files.set(name, file);
     }
     try {
-      const handle = await file;
-      await writeFully(handle, bytes, position);
+      await file.write(bytes, position);
     } catch (error) {
       throw fileError(error, 'cannot write', path);
     }
   }
 
   async close(): Promise<void> {
-    await Promise.all(
-      [...this.#files.values()].map((file) => file.then((handle) => handle.close()).catch(() => undefined)),
-    );
+    await Promise.all([...this.#files.values()].map((file) => file.close()));
+  }
+}
+
+class OpenFile {
+  readonly #handle: Promise<FileHandle>;
+  /** Settles when all writes so far have ended. */
+  #written: Promise<void>;
+
+  constructor(handle: Promise<FileHandle>) {
+    this.#handle = handle;
+    this.#written = handle.then(() => undefined);
+    this.#written.catch(() => undefined);
+  }
+
+  write(bytes: Uint8Array, position: number): Promise<void> {
+    // After a write that failed the next one fails by itself, or finds that there is room again.
+    const done = this.#written
+      .catch(() => undefined)
+      .then(async () => writeFully(await this.#handle, bytes, position));
+    this.#written = done;
+    return done;
+  }
+
+  async close(): Promise<void> {
+    await this.#written.catch(() => undefined);
+    await this.#handle.then((handle) => handle.close()).catch(() => undefined);
   }
 }
