@@ -16,6 +16,13 @@ export interface FrontDoorOptions {
   readonly strangers?: StrangerPlacesOptions | undefined;
 }
 
+/** A connection that has come in. */
+interface Arrival {
+  readonly stranger: Stranger;
+  /** The socket of TCP, which may be under one of TLS. */
+  readonly transport: Socket;
+}
+
 /** The first byte of a TLS record with a ClientHello (RFC 8446, section 5.1). */
 const TLS_HANDSHAKE_RECORD = 22;
 
@@ -45,9 +52,10 @@ const NOT_TLS = [
  */
 export class FrontDoor {
   readonly #places: StrangerPlaces;
-  readonly #strangers = new Map<string, Stranger>();
-  /** By the same keys: under each TLS socket the one of TCP. */
-  readonly #sockets = new Map<string, Socket>();
+  /** By both ends of the connection, until TLS is there; of connections that follow each other with the same ends, the youngest. */
+  readonly #arrivals = new Map<string, Arrival>();
+  /** By the socket on which requests come, which is that of TLS if there is TLS. */
+  readonly #bySocket = new WeakMap<Socket, Arrival>();
   readonly #known = new WeakSet<Socket>();
   readonly #maxConnections: number;
   #knownCount = 0;
@@ -62,8 +70,10 @@ export class FrontDoor {
     };
     server.on('connection', (socket: Socket) => this.#receive(socket, options.tls, pass));
     server.on('secureConnection', (socket: TLSSocket) => {
-      const stranger = this.#strangers.get(connectionKey(socket));
-      if (stranger !== undefined) stranger.stage = 'asking';
+      const arrival = this.#arrivals.get(connectionKey(socket));
+      if (arrival === undefined) return;
+      arrival.stranger.stage = 'asking';
+      this.#bySocket.set(socket, arrival);
     });
   }
 
@@ -81,8 +91,8 @@ export class FrontDoor {
     this.#known.add(socket);
     this.#knownCount += 1;
     socket.once('close', () => (this.#knownCount -= 1));
-    const stranger = this.#strangers.get(connectionKey(socket));
-    if (stranger !== undefined) this.#places.leave(stranger);
+    const arrival = this.#bySocket.get(socket);
+    if (arrival !== undefined) this.#places.leave(arrival.stranger);
   }
 
   /** True if a request on this connection has shown a token before. */
@@ -92,8 +102,8 @@ export class FrontDoor {
 
   /** Ends a connection as {@link cutConnection} does, also under TLS. */
   cut(socket: Socket): void {
-    const under = this.#sockets.get(connectionKey(socket));
-    if (under !== undefined) cutConnection(under);
+    const arrival = this.#bySocket.get(socket);
+    if (arrival !== undefined) cutConnection(arrival.transport);
     socket.destroy();
   }
 
@@ -110,12 +120,13 @@ export class FrontDoor {
       stage: tls ? 'silent' : 'asking',
       drop: () => socket.destroy(),
     };
-    this.#strangers.set(key, stranger);
-    this.#sockets.set(key, socket);
+    const arrival: Arrival = { stranger, transport: socket };
+    this.#arrivals.set(key, arrival);
+    this.#bySocket.set(socket, arrival);
     socket.on('error', () => undefined);
     socket.once('close', () => {
-      this.#strangers.delete(key);
-      this.#sockets.delete(key);
+      // A client may have come again from the same port before this one was seen to leave.
+      if (this.#arrivals.get(key) === arrival) this.#arrivals.delete(key);
       this.#places.leave(stranger);
     });
     this.#places.enter(stranger);
