@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import type { Server } from 'node:http';
+import { createServer } from 'node:http';
 import type { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { FrontDoor } from './front-door.js';
@@ -34,8 +34,8 @@ class FakeSocket extends EventEmitter {
 const asSocket = (socket: FakeSocket): Socket => socket as unknown as Socket;
 
 describe('a connection that follows another from the same port', () => {
-  const server = new EventEmitter();
-  const door = new FrontDoor(server as Server, {
+  const server = createServer();
+  const door = new FrontDoor(server, {
     tls: true,
     maxConnections: 10,
     strangers: { perAddress: 1, inAll: 1 },
