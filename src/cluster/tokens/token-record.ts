@@ -89,7 +89,7 @@ export function publicRecord({
 }
 
 /** What its holder may do. */
-export function grantOf({ id, name, role, models }: TokenRecord): Grant {
+export function grantOf({ id, name, role, models }: TokenRecord): Grant & { readonly tokenId: string } {
   return { tokenId: id, name, role, models };
 }
 

@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ANYBODY, hasRole, type Access, type Grant } from '../../core/access.js';
 import type { Door, Doorkeeper } from '../../core/doorkeeper.js';
 import { CalyxError, isCalyxError, type ErrorCode } from '../../core/errors.js';
+import { holderOf } from '../../core/holder-refused.js';
 import { formatModelName, parseModelName } from '../../core/names.js';
 import { plainAddress } from '../../core/network-address.js';
 import { showsAll } from '../../core/shown-models.js';
@@ -120,6 +121,7 @@ export function admitRequests(server: FastifyInstance, options: AdmissionOptions
       decide(request, visit);
     } catch (error) {
       if (isCalyxError(error)) visit.reason = error.code;
+      visit.grant ??= holderOf(error);
       setRefusalHeaders(reply, error);
       // Strangers start anew with each attempt, behind those who wait; nor is the rest of a body read for them.
       if (frontDoor !== undefined && !frontDoor.knows(request.raw.socket))
