@@ -124,6 +124,7 @@ export function accessRoutes(server: FastifyInstance, options: AccessRoutesOptio
       const created = await table.create({
         ...wanted,
         expiresInMs: expiresIn === undefined ? undefined : expiresIn * 1000,
+        madeWith: request.grant.tokenId,
       });
       return { value: created, subject: created.record.id };
     });

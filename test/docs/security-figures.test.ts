@@ -7,7 +7,9 @@ import {
   REFUSAL_WINDOW_MS,
 } from '../../src/cluster/audit/coalesced-decisions.js';
 import { DEFAULT_LIFETIME_MS } from '../../src/cluster/identity/cluster-identity.js';
+import { NODE_PLACES } from '../../src/cluster/node-registry.js';
 import { TOKEN_RATE } from '../../src/cluster/tokens/store-doorkeeper.js';
+import { TOKEN_PLACES } from '../../src/cluster/tokens/token-places.js';
 import {
   FIRST_WAIT_MS,
   FREE_ATTEMPTS,
@@ -66,6 +68,11 @@ describe('the figures of docs/security.md', () => {
     expect(figure('requests of one token')).toBe(
       `${count(requestsPerSecond)} a second, ${count(burst)} at once`,
     );
+    const { maxTokens, maxTokensUnderOne } = TOKEN_PLACES;
+    expect(figure('tokens')).toContain(`${count(maxTokens)}; ${count(maxTokensUnderOne)} that were made`);
+    expect(page).toContain(`A store keeps ${count(maxTokens)} tokens`);
+    const { maxNodes, maxNodesPerToken } = NODE_PLACES;
+    expect(figure('nodes in the registry')).toContain(`${count(maxNodes)}; ${count(maxNodesPerToken)} of one`);
     expect(page).toContain(`| ${DEFAULT_LIFETIME_MS / 3_600_000} h (`);
   });
 
