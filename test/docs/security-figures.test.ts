@@ -72,7 +72,9 @@ describe('the figures of docs/security.md', () => {
     expect(figure('tokens')).toContain(`${count(maxTokens)}; ${count(maxTokensUnderOne)} that were made`);
     expect(page).toContain(`A store keeps ${count(maxTokens)} tokens`);
     const { maxNodes, maxNodesPerToken } = NODE_PLACES;
-    expect(figure('nodes in the registry')).toContain(`${count(maxNodes)}; ${count(maxNodesPerToken)} of one`);
+    expect(figure('nodes in the registry')).toContain(
+      `${count(maxNodes)}; ${count(maxNodesPerToken)} of one`,
+    );
     expect(page).toContain(`| ${DEFAULT_LIFETIME_MS / 3_600_000} h (`);
   });
 
