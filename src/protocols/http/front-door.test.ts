@@ -38,6 +38,7 @@ describe('a connection that follows another from the same port', () => {
   const door = new FrontDoor(server, {
     tls: true,
     maxConnections: 10,
+    isIdle: () => true,
     strangers: { perAddress: 1, inAll: 1 },
   });
   const come = (port: number): FakeSocket => {
@@ -52,7 +53,7 @@ describe('a connection that follows another from the same port', () => {
     first.emit('close');
     const secured = new FakeSocket(40_000);
     server.emit('secureConnection', secured);
-    door.recognize(asSocket(secured));
+    door.recognize(asSocket(secured), { tokenId: 'a', name: 'a', role: 'read', models: '*' });
     // Whoever was recognised has left the only place for strangers, so that nobody has to make room.
     const stranger = come(40_001);
     expect([second.destroyed, stranger.destroyed]).toEqual([false, false]);

@@ -1,9 +1,10 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { hasRole, type Grant } from '../../core/access.js';
 import { systemClock } from '../../core/clock.js';
-import { CalyxError } from '../../core/errors.js';
 import { plainAddress } from '../../core/network-address.js';
+import { HolderPlaces, type HolderConnection } from './holder-places.js';
 import { StrangerPlaces, type Stranger, type StrangerPlacesOptions } from './stranger-places.js';
 import { HANDSHAKE_MS } from './tls-settings.js';
 
@@ -13,6 +14,8 @@ export interface FrontDoorOptions {
   readonly tls: boolean;
   /** Open connections that have shown a token. */
   readonly maxConnections: number;
+  /** True while no request of a connection is being answered. */
+  readonly isIdle: (socket: Socket) => boolean;
   readonly strangers?: StrangerPlacesOptions | undefined;
 }
 
@@ -47,7 +50,7 @@ const NOT_TLS = [
 
 /**
  * Stands between a listening server and whoever connects. Until a connection has shown a token, it has a place among the strangers
- * and may lose it (see {@link StrangerPlaces}); afterwards no stranger can. TLS begins when the first bytes are there, so that
+ * and may lose it (see {@link StrangerPlaces}); afterwards no stranger can take its place. TLS begins when the first bytes are there, so that
  * those who send none cost little.
  */
 export class FrontDoor {
@@ -56,13 +59,14 @@ export class FrontDoor {
   readonly #arrivals = new Map<string, Arrival>();
   /** By the socket on which requests come, which is that of TLS if there is TLS. */
   readonly #bySocket = new WeakMap<Socket, Arrival>();
-  readonly #known = new WeakSet<Socket>();
-  readonly #maxConnections: number;
-  #knownCount = 0;
+  readonly #known = new WeakMap<Socket, HolderConnection>();
+  readonly #holders: HolderPlaces;
+  readonly #isIdle: (socket: Socket) => boolean;
 
   constructor(server: Server, options: FrontDoorOptions) {
     this.#places = new StrangerPlaces(options.strangers);
-    this.#maxConnections = options.maxConnections;
+    this.#holders = new HolderPlaces(options.maxConnections);
+    this.#isIdle = options.isIdle;
     const serve = server.listeners('connection') as ((socket: Socket) => void)[];
     server.removeAllListeners('connection');
     const pass = (socket: Socket): void => {
@@ -78,19 +82,26 @@ export class FrontDoor {
   }
 
   /**
-   * A request on this connection has shown a token: no stranger can displace it any more.
+   * A request on this connection has shown a token, or a certificate, with this grant: no stranger can displace it any more, and another
+   * holder only if all places are taken (see {@link HolderPlaces}).
    *
-   * @throws CalyxError `busy` if there are too many such connections
+   * @throws CalyxError `busy` if there is no place for it
    */
-  recognize(socket: Socket): void {
-    if (this.#known.has(socket) || socket.destroyed) return;
-    if (this.#knownCount >= this.#maxConnections)
-      throw new CalyxError('busy', `this server has ${this.#maxConnections} connections already, its limit`, {
-        hint: 'try again later, or with fewer connections at a time',
-      });
-    this.#known.add(socket);
-    this.#knownCount += 1;
-    socket.once('close', () => (this.#knownCount -= 1));
+  recognize(socket: Socket, grant: Grant): void {
+    if (socket.destroyed) return;
+    const known = this.#known.get(socket);
+    if (known !== undefined) {
+      this.#holders.used(known);
+      return;
+    }
+    const connection: HolderConnection = {
+      isIdle: () => this.#isIdle(socket),
+      drop: () => this.cut(socket),
+    };
+    const manages = hasRole(grant, 'admin') && grant.models === '*';
+    this.#holders.enter(connection, { tokenId: grant.tokenId ?? '', manages });
+    this.#known.set(socket, connection);
+    socket.once('close', () => this.#holders.leave(connection));
     const arrival = this.#bySocket.get(socket);
     if (arrival !== undefined) this.#places.leave(arrival.stranger);
   }
