@@ -95,10 +95,19 @@ describe('access routes', () => {
     expect(made.status).toBe(201);
     expect(made.headers['cache-control']).toBe('no-store');
     const { token, id } = made.body as { token: string; id: string };
-    expect(made.body).toEqual({ token, id, ...NEW, createdAt: 1_000_000, expiresAt: 1_060_000 });
+    expect(made.body).toEqual({
+      token,
+      id,
+      ...NEW,
+      createdAt: 1_000_000,
+      expiresAt: 1_060_000,
+      under: 'aaaaaaaaaaaa',
+    });
     expect(table.check(token)).toEqual({ tokenId: id, ...NEW });
     const list = await ask('GET', '/v1/tokens');
-    expect(list.body).toEqual({ tokens: [{ id, ...NEW, createdAt: 1_000_000, expiresAt: 1_060_000 }] });
+    expect(list.body).toEqual({
+      tokens: [{ id, ...NEW, createdAt: 1_000_000, expiresAt: 1_060_000, under: 'aaaaaaaaaaaa' }],
+    });
     expect((await ask('DELETE', `/v1/tokens/${id}`)).body).toMatchObject({ id, revokedAt: 1_000_000 });
     expect((await ask('DELETE', '/v1/tokens/ffffffffffff')).status).toBe(404);
     expect(decisions).toMatchObject([

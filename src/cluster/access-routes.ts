@@ -2,8 +2,9 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { hasRole, type Grant } from '../core/access.js';
 import type { Decision } from '../core/doorkeeper.js';
-import { CalyxError, isCalyxError } from '../core/errors.js';
+import { CalyxError } from '../core/errors.js';
 import { parseModelPattern } from '../core/model-pattern.js';
+import { tellManagement, type ManagementAction } from './audit/tell-management.js';
 import { certificateName } from './identity/certificate-names.js';
 import { modelsSchema, roleSchema, tokenNameSchema, type TokenRecord } from './tokens/token-record.js';
 import { noToken, type TokenTable } from './tokens/token-table.js';
@@ -92,24 +93,12 @@ const afterSchema = z.strictObject({
  */
 export function accessRoutes(server: FastifyInstance, options: AccessRoutesOptions): void {
   const { table, fingerprint, issue, issueStore } = options;
-  /** Runs what changes something, and tells how that went. */
-  const decide = async <T>(
+  const decide = <T>(
     request: FastifyRequest,
     action: string,
-    run: () => Promise<{ value: T; subject: string }>,
+    run: ManagementAction<T>['run'],
     subject?: string,
-  ): Promise<T> => {
-    const decision = { door: 'management', action, address: request.ip, grant: request.grant } as const;
-    try {
-      const done = await run();
-      options.decided({ ...decision, subject: done.subject, allowed: true });
-      return done.value;
-    } catch (error) {
-      const reason = isCalyxError(error) ? error.code : 'internal';
-      options.decided({ ...decision, subject, allowed: false, reason });
-      throw error;
-    }
-  };
+  ): Promise<T> => tellManagement(request, options.decided, { action, subject, run });
 
   server.get('/v1/whoami', READ, ({ grant: { tokenId, name, role, models } }) => ({
     name,
@@ -135,6 +124,7 @@ export function accessRoutes(server: FastifyInstance, options: AccessRoutesOptio
       const created = await table.create({
         ...wanted,
         expiresInMs: expiresIn === undefined ? undefined : expiresIn * 1000,
+        madeWith: request.grant.tokenId,
       });
       return { value: created, subject: created.record.id };
     });

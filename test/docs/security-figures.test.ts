@@ -7,7 +7,9 @@ import {
   REFUSAL_WINDOW_MS,
 } from '../../src/cluster/audit/coalesced-decisions.js';
 import { DEFAULT_LIFETIME_MS } from '../../src/cluster/identity/cluster-identity.js';
+import { NODE_PLACES } from '../../src/cluster/node-registry.js';
 import { TOKEN_RATE } from '../../src/cluster/tokens/store-doorkeeper.js';
+import { TOKEN_PLACES } from '../../src/cluster/tokens/token-places.js';
 import {
   FIRST_WAIT_MS,
   FREE_ATTEMPTS,
@@ -45,7 +47,9 @@ describe('the figures of docs/security.md', () => {
     expect(figure('connections that have shown no token')).toMatch(
       new RegExp(`^${inAll} in all, ${perAddress} per address `),
     );
-    expect(figure('connections with a token')).toBe(`${count(MAX_CONNECTIONS)}; then 503 \`busy\``);
+    expect(figure('connections with a token')).toMatch(
+      new RegExp(`^${count(MAX_CONNECTIONS)}; then one of the token that has most makes room `),
+    );
   });
 
   it('are those of times and sizes', () => {
@@ -65,6 +69,13 @@ describe('the figures of docs/security.md', () => {
     const { requestsPerSecond, burst } = TOKEN_RATE;
     expect(figure('requests of one token')).toBe(
       `${count(requestsPerSecond)} a second, ${count(burst)} at once`,
+    );
+    const { maxTokens, maxTokensUnderOne } = TOKEN_PLACES;
+    expect(figure('tokens')).toContain(`${count(maxTokens)}; ${count(maxTokensUnderOne)} that were made`);
+    expect(page).toContain(`A store keeps ${count(maxTokens)} tokens`);
+    const { maxNodes, maxNodesPerToken } = NODE_PLACES;
+    expect(figure('nodes in the registry')).toContain(
+      `${count(maxNodes)}; ${count(maxNodesPerToken)} of one`,
     );
     expect(page).toContain(`| ${DEFAULT_LIFETIME_MS / 3_600_000} h (`);
   });

@@ -173,7 +173,7 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
       issueStore: (request, names, lifetimeMs) => identity.issueStore(request, names, lifetimeMs),
       decided: (decision) => doorkeeper.decided(decision),
     });
-    managementRoutes(server, manager);
+    managementRoutes(server, manager, (decision) => doorkeeper.decided(decision));
     healthRoutes(server, metrics);
     server.get('/v1/status', { config: { access: 'read' } }, async () => {
       const sent = await blobBytesSent.get();

@@ -1,6 +1,7 @@
 import type { Grant } from '../../core/access.js';
 import { wallClock, type Clock } from '../../core/clock.js';
 import type { Decision, Doorkeeper, Presented } from '../../core/doorkeeper.js';
+import { HolderRefused } from '../../core/holder-refused.js';
 import { Certificates, type GrantOfCertificate } from './certificates.js';
 import { tellAll } from './tell-all.js';
 import { unauthenticated } from './unauthenticated.js';
@@ -33,7 +34,10 @@ export class NodeDoorkeeper implements Doorkeeper {
       throw unauthenticated('a node knows people by a certificate of the cluster, and none was shown');
     const grant = this.#certificates.check(certificate, this.#timeOfDay.now());
     if (this.#denied.has(grant.tokenId))
-      throw unauthenticated('the token of this certificate was revoked or has expired');
+      throw new HolderRefused(
+        grant,
+        unauthenticated('the token of this certificate was revoked or has expired'),
+      );
     return grant;
   }
 

@@ -16,6 +16,11 @@ export interface TokenRecord {
   /** Undefined if it is good until it is revoked. */
   readonly expiresAt?: number | undefined;
   readonly revokedAt?: number | undefined;
+  /**
+   * The id of the token with which it was made from another machine, or with which that one was made, and so on to the first; undefined if
+   * it was made on the store.
+   */
+  readonly under?: string | undefined;
 }
 
 /** What it keeps: also SHA-256 of the secret as it is written, hex. The secret has 256 random bits, so nobody can guess it from that. */
@@ -54,19 +59,22 @@ export const modelsSchema = z
     }
   });
 
+const idSchema = z.string().regex(/^[0-9a-f]{12}$/);
+
 const time = z.number().int().nonnegative();
 
 /** All tokens of a table. */
 export const storedTokensSchema = z
   .array(
     z.strictObject({
-      id: z.string().regex(/^[0-9a-f]{12}$/),
+      id: idSchema,
       name: tokenNameSchema,
       role: roleSchema,
       models: modelsSchema,
       createdAt: time,
       expiresAt: time.optional(),
       revokedAt: time.optional(),
+      under: idSchema.optional(),
       sha256: z.string().regex(/^[0-9a-f]{64}$/),
     }),
   )
@@ -84,12 +92,13 @@ export function publicRecord({
   createdAt,
   expiresAt,
   revokedAt,
+  under,
 }: StoredToken): TokenRecord {
-  return { id, name, role, models, createdAt, expiresAt, revokedAt };
+  return { id, name, role, models, createdAt, expiresAt, revokedAt, under };
 }
 
 /** What its holder may do. */
-export function grantOf({ id, name, role, models }: TokenRecord): Grant {
+export function grantOf({ id, name, role, models }: TokenRecord): Grant & { readonly tokenId: string } {
   return { tokenId: id, name, role, models };
 }
 

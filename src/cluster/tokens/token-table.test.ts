@@ -225,6 +225,40 @@ describe('a table of tokens', () => {
     expect(table.find(first.record.id)).toBeUndefined();
   });
 
+  it('has room for so many that are made with one token, directly or through others', async () => {
+    const { table, clock } = await openTable({ maxTokensUnderOne: 2 });
+    const admin = { ...READER, role: 'admin' } as const;
+    const [first, second] = [(await table.create(admin)).record, (await table.create(admin)).record];
+    const child = (await table.create({ ...admin, madeWith: first.id })).record;
+    const grandchild = (await table.create({ ...READER, madeWith: child.id })).record;
+    expect([first, child, grandchild].map(({ under }) => under)).toEqual([undefined, first.id, first.id]);
+    for (const { id } of [first, child])
+      await expectError(
+        () => table.create({ ...READER, madeWith: id }),
+        'over-budget',
+        `2 tokens were made with the token ${first.id} or with one of these`,
+      );
+    // Nobody else is held up by that, nor who manages the store on its machine.
+    await table.create({ ...READER, madeWith: second.id });
+    await table.create(READER);
+    // To revoke and make anew is no way around it.
+    await table.revoke(grandchild.id);
+    await expectError(() => table.create({ ...READER, madeWith: first.id }), 'over-budget');
+    await clock.advance(25 * 3_600_000);
+    await table.create({ ...READER, madeWith: first.id });
+  });
+
+  it('makes its local token however many others there are; what is made with it counts under nobody', async () => {
+    const { table, file } = await openTable({ maxTokens: 1, maxTokensUnderOne: 0 });
+    await table.create(READER);
+    const { tokenId } = table.check(await table.ensureLocal(join(file, '../local-token')));
+    await expectError(
+      () => table.create({ ...READER, ...(tokenId && { madeWith: tokenId }) }),
+      'over-budget',
+      '2 tokens',
+    );
+  });
+
   it.each([
     ['no name', { name: '' }],
     ['an endless name', { name: 'n'.repeat(101) }],

@@ -8,6 +8,7 @@ import { tellAll } from './tell-all.js';
 import { unauthenticated } from './unauthenticated.js';
 import { readPrivateFile, writePrivateFile } from './private-file.js';
 import { formatTokenFile, parseTokenFile } from './token-file.js';
+import { checkShare, makeRoom, TOKEN_PLACES } from './token-places.js';
 import { endOf, grantOf, publicRecord, type StoredToken, type TokenRecord } from './token-record.js';
 import { Version } from './version.js';
 
@@ -21,6 +22,8 @@ export interface TokenTableOptions {
   readonly elsewhere?: (() => CalyxError) | undefined;
   /** How many tokens there may be, with those that are listed as revoked or expired. @default 10000 */
   readonly maxTokens?: number;
+  /** Of those, how many may be made with one token from other machines, and with the tokens that were made with it. @default 1000 */
+  readonly maxTokensUnderOne?: number;
 }
 
 /** A token at the only moment when its text is known. */
@@ -30,7 +33,6 @@ export interface CreatedToken {
   readonly record: TokenRecord;
 }
 
-const DEFAULT_MAX_TOKENS = 10_000;
 /** Several times what the largest table takes. */
 const MAX_FILE_BYTES = 32 * 1024 * 1024;
 /** How long one that is revoked or expired stays listed. */
@@ -51,6 +53,7 @@ export class TokenTable {
   readonly #clock: Clock;
   readonly #elsewhere: (() => CalyxError) | undefined;
   readonly #maxTokens: number;
+  readonly #maxTokensUnderOne: number;
   readonly #listeners = new Set<(tokenId: string) => void>();
   /** What an unknown id is compared with; nobody knows a secret that has it. */
   readonly #nobodys = randomBytes(32);
@@ -68,7 +71,8 @@ export class TokenTable {
     this.#fingerprint = options.fingerprint;
     this.#clock = options.clock ?? wallClock;
     this.#elsewhere = options.elsewhere;
-    this.#maxTokens = options.maxTokens ?? DEFAULT_MAX_TOKENS;
+    this.#maxTokens = options.maxTokens ?? TOKEN_PLACES.maxTokens;
+    this.#maxTokensUnderOne = options.maxTokensUnderOne ?? TOKEN_PLACES.maxTokensUnderOne;
     this.#tokens = new Map(tokens.map((token) => [token.id, token]));
     this.#toldUntil = this.#clock.now();
     this.#watchExpiry();
@@ -103,7 +107,8 @@ export class TokenTable {
   /**
    * Makes a token. Its text is told here and never again.
    *
-   * @throws CalyxError `usage` for a name, pattern or lifetime that is none; `over-budget` if there are too many
+   * @throws CalyxError `usage` for a name, pattern or lifetime that is none; `over-budget` if there are too many, or too many that were
+   * made with the same token
    */
   async create(wanted: NewToken): Promise<CreatedToken> {
     if (wanted.name === LOCAL_NAME)
@@ -115,7 +120,15 @@ export class TokenTable {
         },
       );
     checkNewToken(wanted);
-    return this.#change((tokens) => this.#add(tokens, wanted));
+    return this.#change((tokens) => {
+      const overSince = this.#now() - DENIED_MS;
+      const maker = wanted.madeWith === undefined ? undefined : tokens.get(wanted.madeWith);
+      // Who has the local token manages the store on its machine, and from others as well.
+      const under = maker?.name === LOCAL_NAME ? undefined : (maker?.under ?? wanted.madeWith);
+      checkShare(tokens, under, this.#maxTokensUnderOne, overSince);
+      makeRoom(tokens, this.#maxTokens, overSince);
+      return this.#add(tokens, wanted, under);
+    });
   }
 
   /**
@@ -257,6 +270,7 @@ export class TokenTable {
     const { token } = await this.#change((tokens) => {
       for (const old of tokens.values())
         if (old.name === LOCAL_NAME) tokens.set(old.id, { ...old, revokedAt: old.revokedAt ?? this.#now() });
+      // However many others there are: without it nobody could revoke any.
       return this.#add(tokens, { name: LOCAL_NAME, role: 'admin', models: '*' });
     });
     // If this fails, nobody knows the new one, and the next start makes another.
@@ -280,8 +294,11 @@ export class TokenTable {
     }
   }
 
-  #add(tokens: Map<string, StoredToken>, { name, role, models, expiresInMs }: NewToken): CreatedToken {
-    makeRoom(tokens, this.#maxTokens, this.#now() - DENIED_MS);
+  #add(
+    tokens: Map<string, StoredToken>,
+    { name, role, models, expiresInMs }: NewToken,
+    under?: string,
+  ): CreatedToken {
     let id = newId();
     while (tokens.has(id)) id = newId();
     const secret = randomBytes(32).toString('base64url');
@@ -293,6 +310,7 @@ export class TokenTable {
       models,
       createdAt,
       ...(expiresInMs === undefined ? {} : { expiresAt: createdAt + Math.ceil(expiresInMs) }),
+      ...(under === undefined ? {} : { under }),
       sha256: sha256(secret).toString('hex'),
     };
     tokens.set(id, stored);
@@ -390,16 +408,4 @@ export function noToken(id: string): CalyxError {
   return new CalyxError('not-found', `there is no token ${id.slice(0, 40)}`, {
     hint: "'calyx token list' shows those that there are",
   });
-}
-
-/** Makes room for one more: those that are over go early, the oldest first, unless a certificate of theirs may still be good. */
-function makeRoom(tokens: Map<string, StoredToken>, maxTokens: number, overSince: number): void {
-  if (tokens.size < maxTokens) return;
-  const over = [...tokens.values()].filter((token) => endOf(token) <= overSince);
-  over.sort((a, b) => endOf(a) - endOf(b));
-  for (const { id } of over.slice(0, tokens.size - maxTokens + 1)) tokens.delete(id);
-  if (tokens.size >= maxTokens)
-    throw new CalyxError('over-budget', `there are ${tokens.size} tokens, and no more are kept`, {
-      hint: 'revoke those that are not used; they make room after 25 hours',
-    });
 }

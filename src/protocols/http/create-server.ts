@@ -1,12 +1,6 @@
-import {
-  createServer as createHttp,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
+import { createServer as createHttp, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttps, Server as HttpsServer } from 'node:https';
-import { createServer, type Socket } from 'node:net';
+import { createServer } from 'node:net';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { TlsSettings } from '../../core/access.js';
@@ -16,6 +10,7 @@ import { admitRequests, setRefusalHeaders } from './admission.js';
 import { toWireError } from './errors.js';
 import { FrontDoor } from './front-door.js';
 import { checkOrigin } from './guard.js';
+import { RequestsUnderWay } from './requests-under-way.js';
 import type { StrangerPlacesOptions } from './stranger-places.js';
 import { tlsOptions } from './tls-settings.js';
 
@@ -105,8 +100,14 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     // Otherwise fastify would listen to `localhost` with a second server, without what is set up here.
     serverFactory: (handler) => makeServer(handler),
   });
+  const underWay = new RequestsUnderWay(server.server);
   const frontDoor = requireToken
-    ? new FrontDoor(server.server, { tls: tls !== undefined, maxConnections, strangers: options.strangers })
+    ? new FrontDoor(server.server, {
+        tls: tls !== undefined,
+        maxConnections,
+        isIdle: (socket) => underWay.of(socket) === 0,
+        strangers: options.strangers,
+      })
     : undefined;
   if (frontDoor === undefined) server.server.maxConnections = maxConnections;
   else
@@ -114,7 +115,6 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
       frontDoor.close();
       done();
     });
-  boundPipelining(server.server);
   const admission = admitRequests(server, {
     doorkeeper,
     door: options.door ?? 'http',
@@ -144,20 +144,6 @@ export function replaceCertificate({ server }: FastifyInstance, tls: TlsSettings
   if (!(server instanceof HttpsServer))
     throw new CalyxError('internal', 'a server of plain HTTP has no certificate');
   server.setSecureContext(tlsOptions(tls, requesting.get(server) === true));
-}
-
-/** Requests of one connection that wait for their answers; real clients send one at a time. */
-const MAX_OUTSTANDING = 32;
-
-/** Node takes in as many requests of a connection as fit, though it answers one after the other; who sends too many is cut off. */
-function boundPipelining(server: Server): void {
-  const outstanding = new WeakMap<Socket, number>();
-  server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
-    const count = (outstanding.get(socket) ?? 0) + 1;
-    outstanding.set(socket, count);
-    response.once('close', () => outstanding.set(socket, (outstanding.get(socket) ?? 1) - 1));
-    if (count > MAX_OUTSTANDING) socket.destroy();
-  });
 }
 
 /**
