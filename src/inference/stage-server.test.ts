@@ -1,5 +1,6 @@
 import fastify, { type FastifyInstance } from 'fastify';
 import { describe, expect, it } from 'vitest';
+import { answersErrors } from '../../test/support/answers-errors.js';
 import { ANYBODY, type Grant } from '../core/access.js';
 import { stageServer, type StageServerOptions } from './stage-server.js';
 import { encodeTensorMessage, TENSOR_MEDIA_TYPE } from './tensor-message.js';
@@ -15,7 +16,7 @@ const OPTIONS = {
 } as unknown as StageServerOptions;
 
 async function served(models: string): Promise<{ app: FastifyInstance; access: unknown[] }> {
-  const app = fastify();
+  const app = answersErrors(fastify());
   const access: unknown[] = [];
   app.decorateRequest('grant', { getter: () => ({ ...ANYBODY, models }) });
   app.addHook('onRoute', ({ config }) => void access.push(config?.access));
@@ -58,7 +59,7 @@ describe('a session', () => {
   }> {
     const open = new Set<string>();
     const listeners = new Set<(tokenId: string) => void>();
-    const app = fastify();
+    const app = answersErrors(fastify());
     app.decorateRequest('grant', null as unknown as Grant);
     app.addHook('onRequest', (request, _reply, next) => {
       const tokenId = String(request.headers['x-token']);

@@ -4,7 +4,6 @@ import { CalyxError } from '../core/errors.js';
 import { parseModelName } from '../core/names.js';
 import { showsModel } from '../core/shown-models.js';
 import type { DecoderConfig } from './decoder-config.js';
-import { statusOf, toErrorBody } from './error-body.js';
 import {
   descriptionToJson,
   OPEN_REQUEST,
@@ -42,7 +41,7 @@ const READ = { access: 'read' } as const;
 const MAX_JSON_BYTES = 4096;
 
 /**
- * A fastify plugin with the routes of one stage. The listener it is mounted on checks who asks;
+ * A fastify plugin with the routes of one stage. The listener it is mounted on checks who asks, and answers what is thrown;
  * to those whose grant does not show the model, the stage does not exist; nor does a session for another token than the one that
  * opened it.
  *
@@ -50,8 +49,6 @@ const MAX_JSON_BYTES = 4096;
  * - `POST /v1/stage/sessions` `{session, model, revision, max_tokens}`: opens a session
  * - `POST /v1/stage/sessions/ID/forward?position=N`: a tensor message in, a tensor message out
  * - `DELETE /v1/stage/sessions/ID`: closes it
- *
- * Errors are JSON `{error: {code, message, hint}}`.
  *
  * @example
  * await server.register(stageServer, { stage, identity: { model: 'org/name', revision }, config });
@@ -146,15 +143,6 @@ function setUpBodies(
       }
     },
   );
-  server.setErrorHandler((error, _request, reply) => {
-    // fastify's own refusals (too large, wrong media type) carry their status; the fault is the request's.
-    const status = (error as { statusCode?: unknown }).statusCode;
-    if (error instanceof CalyxError || typeof status !== 'number' || status >= 500) {
-      const body = toErrorBody(error);
-      return reply.code(statusOf(body.code)).send({ error: body });
-    }
-    return reply.code(status).send({ error: { ...toErrorBody(error), code: 'usage' } });
-  });
 }
 
 function checkIdentity(own: StageIdentity, asked: StageIdentity): void {

@@ -414,7 +414,7 @@ describe('sessions of a node', () => {
       await fern.stage.close('session-of-rose-0');
       await rose.stage.forward('session-of-rose-0', 0, input());
       front.deny(rose.id);
-      await vi.waitFor(() => fern.stage.open('session-of-fern', 4), { timeout: 2_000 });
+      await vi.waitFor(() => fern.stage.open('session-of-fern-first', 4), { timeout: 2_000 });
       for (let i = 1; i < 8; i += 1) await fern.stage.open(`session-of-fern-${i}`, 4);
       await lily.stage.forward('session-of-lily-0', 0, input());
     } finally {
