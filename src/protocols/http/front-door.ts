@@ -4,6 +4,7 @@ import type { TLSSocket } from 'node:tls';
 import { systemClock } from '../../core/clock.js';
 import { CalyxError } from '../../core/errors.js';
 import { plainAddress } from '../../core/network-address.js';
+import { HandshakePace } from './handshake-pace.js';
 import { StrangerPlaces, type Stranger, type StrangerPlacesOptions } from './stranger-places.js';
 import { HANDSHAKE_MS } from './tls-settings.js';
 
@@ -45,6 +46,7 @@ const NOT_TLS = [
  */
 export class FrontDoor {
   readonly #places: StrangerPlaces;
+  readonly #pace = new HandshakePace();
   readonly #strangers = new Map<string, Stranger>();
   /** By the same keys: under each TLS socket the one of TCP. */
   readonly #sockets = new Map<string, Socket>();
@@ -139,7 +141,10 @@ export class FrontDoor {
       }
       socket.unshift(first);
       stranger.stage = 'handshake';
-      pass(socket);
+      socket.once(
+        'close',
+        this.#pace.enter(stranger.address, () => pass(socket)),
+      );
     };
     socket.on('readable', begin);
   }
