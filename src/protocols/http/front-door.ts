@@ -15,6 +15,8 @@ export interface FrontDoorOptions {
   /** Open connections that have shown a token. */
   readonly maxConnections: number;
   readonly strangers?: StrangerPlacesOptions | undefined;
+  /** When TLS begins. @default HandshakePace with its own defaults */
+  readonly pace?: Pick<HandshakePace, 'enter'>;
 }
 
 /** The first byte of a TLS record with a ClientHello (RFC 8446, section 5.1). */
@@ -46,7 +48,7 @@ const NOT_TLS = [
  */
 export class FrontDoor {
   readonly #places: StrangerPlaces;
-  readonly #pace = new HandshakePace();
+  readonly #pace: Pick<HandshakePace, 'enter'>;
   readonly #strangers = new Map<string, Stranger>();
   /** By the same keys: under each TLS socket the one of TCP. */
   readonly #sockets = new Map<string, Socket>();
@@ -57,6 +59,7 @@ export class FrontDoor {
   constructor(server: Server, options: FrontDoorOptions) {
     this.#places = new StrangerPlaces(options.strangers);
     this.#maxConnections = options.maxConnections;
+    this.#pace = options.pace ?? new HandshakePace();
     const serve = server.listeners('connection') as ((socket: Socket) => void)[];
     server.removeAllListeners('connection');
     const pass = (socket: Socket): void => {
