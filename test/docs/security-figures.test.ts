@@ -24,6 +24,7 @@ import {
   MAX_CONNECTIONS,
   REQUEST_TIMEOUT_MS,
 } from '../../src/protocols/http/create-server.js';
+import { HANDSHAKE_PACE } from '../../src/protocols/http/handshake-pace.js';
 import { STRANGER_PLACES } from '../../src/protocols/http/stranger-places.js';
 import { HANDSHAKE_MS } from '../../src/protocols/http/tls-settings.js';
 import { RPC_SERVER_LIMITS } from '../../src/protocols/rpc/server-options.js';
@@ -65,6 +66,10 @@ describe('the figures of docs/security.md', () => {
     expect(figure('wrong tokens')).toBe(
       `${FREE_ATTEMPTS} within ${seconds(WINDOW_MS)} per address (IPv6: per /64), then locked out for ` +
         `${seconds(FIRST_WAIT_MS)}, twice as long each time up to ${seconds(MAX_WAIT_MS)}; the 429 comes ${seconds(PATIENCE_MS)} late; right ones pass`,
+    );
+    const { perAddress, inAll } = HANDSHAKE_PACE;
+    expect(figure('TLS handshakes over HTTPS, of other machines')).toBe(
+      `${perAddress} a second per address (IPv6: per /64), ${inAll} in all; who is faster waits for its turn`,
     );
     const { requestsPerSecond, burst } = TOKEN_RATE;
     expect(figure('requests of one token')).toBe(

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { STORE_NAME, type Role } from '../../src/core/access.js';
+import { ROLES, STORE_NAME, type Role } from '../../src/core/access.js';
 import { ERROR_STATUS } from '../../src/core/error-status.js';
 import { isCalyxError, type ErrorCode } from '../../src/core/errors.js';
 import { askOwner } from '../../src/storage/files/ownership.js';
@@ -92,8 +92,11 @@ async function findPlaces(): Promise<Places> {
   const session = 'a-session-of-the-matrix';
   const right = (role: string): Comer | undefined => comers.find(({ column }) => column === role);
   const body = sessionRequest(session, { revision });
-  const asked = { method: 'POST', path: '/v1/stage/sessions', pair: right('admin')?.pair, body };
-  expect(await cluster.askNode(node.url, asked)).toMatchObject({ status: 201 });
+  // One each, under the same id: a session is there only for the token that opened it.
+  for (const role of ROLES) {
+    const asked = { method: 'POST', path: '/v1/stage/sessions', pair: right(role)?.pair, body };
+    expect(await cluster.askNode(node.url, asked)).toMatchObject({ status: 201 });
+  }
   const rightToken = (role: string): string | undefined => right(role)?.token;
   const found = { revision, manifest, blob, session, rightToken, victimId: victim.id };
   return { ...found, cluster, openUrl: open.url, secrets };

@@ -25,7 +25,7 @@ export interface Places {
   readonly blob: string;
   /** A token of a pattern that shows the model, and nothing of another. */
   readonly victimId: string;
-  /** A session that is open on the node. */
+  /** A session that is open on the node for the right comer of each role. */
   readonly session: string;
   /** The token of the right comer of a role. */
   readonly rightToken: (role: string) => string | undefined;

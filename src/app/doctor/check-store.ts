@@ -72,7 +72,7 @@ async function files(layout: StoreLayout): Promise<Verdict[]> {
     directory,
     files: isHidden(directory) ? [] : await filesIn(layout.cluster),
     what: 'the identity of the cluster, its tokens and its log',
-    owner: own === undefined || isHidden(own) ? undefined : own.uid,
+    owners: own === undefined || isHidden(own) ? undefined : [own.uid],
     ifRead: 'if somebody may have read or changed it, stop the store, put .calyx/cluster aside, and let everybody join anew',
   });
 } // prettier-ignore

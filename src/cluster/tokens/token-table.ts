@@ -6,7 +6,7 @@ import { CalyxError } from '../../core/errors.js';
 import { checkNewToken, type NewToken } from './new-token.js';
 import { tellAll } from './tell-all.js';
 import { unauthenticated } from './unauthenticated.js';
-import { readPrivateFile, writePrivateFile } from './private-file.js';
+import { readPrivateFile, writePrivateFile } from '../../storage/files/private-file.js';
 import { formatTokenFile, parseTokenFile } from './token-file.js';
 import { checkShare, makeRoom, TOKEN_PLACES } from './token-places.js';
 import { endOf, grantOf, publicRecord, type StoredToken, type TokenRecord } from './token-record.js';

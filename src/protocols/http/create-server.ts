@@ -3,11 +3,11 @@ import { createServer as createHttps, Server as HttpsServer } from 'node:https';
 import { createServer } from 'node:net';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import type { TlsSettings } from '../../core/access.js';
+import { hasRole, type Grant, type TlsSettings } from '../../core/access.js';
 import type { Door, Doorkeeper } from '../../core/doorkeeper.js';
 import { CalyxError } from '../../core/errors.js';
+import { toWireError } from '../../core/wire-error.js';
 import { admitRequests, setRefusalHeaders } from './admission.js';
-import { toWireError } from './errors.js';
 import { FrontDoor } from './front-door.js';
 import { checkOrigin } from './guard.js';
 import { RequestsUnderWay } from './requests-under-way.js';
@@ -80,6 +80,16 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     requesting.set(secure, requestCertificates);
     return secure;
   };
+  const answerError = (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    // Not there until it is known who asks.
+    const grant = request.grant as Grant | null | undefined;
+    const forAdmin = grant != null && hasRole(grant, 'admin');
+    const { status, body, reference } = toWireError(error, { forAdmin });
+    const { method, url } = request;
+    if (status >= 500 || reference !== undefined)
+      options.logger.error({ err: error, reference, method, url }, 'request failed');
+    return reply.status(status).send(body);
+  };
   const server: FastifyInstance = fastify({
     // What the router refuses reaches neither hooks nor error handlers.
     frameworkErrors: (refusal, request, plainReply) => {
@@ -91,8 +101,7 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
         error = problem;
       }
       admission.tell(request);
-      const { status, body } = toWireError(error);
-      void reply.status(status).send(body);
+      void answerError(error, request, reply);
     },
     bodyLimit: BODY_BYTES,
     forceCloseConnections: true,
@@ -123,12 +132,9 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     guard,
   });
   server.setErrorHandler((error, request, reply) => {
-    const { status, body } = toWireError(error);
-    if (status >= 500)
-      options.logger.error({ err: error, method: request.method, url: request.url }, 'request failed');
     // Routes refuse too.
     setRefusalHeaders(reply, error);
-    return reply.status(status).send(body);
+    return answerError(error, request, reply);
   });
   server.setNotFoundHandler((request) => {
     throw new CalyxError('not-found', `there is nothing at ${request.method} ${request.url.slice(0, 200)}`);

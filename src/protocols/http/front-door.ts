@@ -4,6 +4,7 @@ import type { TLSSocket } from 'node:tls';
 import { hasRole, type Grant } from '../../core/access.js';
 import { systemClock } from '../../core/clock.js';
 import { plainAddress } from '../../core/network-address.js';
+import { HandshakePace } from './handshake-pace.js';
 import { HolderPlaces, type HolderConnection } from './holder-places.js';
 import { StrangerPlaces, type Stranger, type StrangerPlacesOptions } from './stranger-places.js';
 import { HANDSHAKE_MS } from './tls-settings.js';
@@ -17,6 +18,8 @@ export interface FrontDoorOptions {
   /** True while no request of a connection is being answered. */
   readonly isIdle: (socket: Socket) => boolean;
   readonly strangers?: StrangerPlacesOptions | undefined;
+  /** When TLS begins. @default HandshakePace with its own defaults */
+  readonly pace?: Pick<HandshakePace, 'enter'>;
 }
 
 /** A connection that has come in. */
@@ -62,11 +65,13 @@ export class FrontDoor {
   readonly #known = new WeakMap<Socket, HolderConnection>();
   readonly #holders: HolderPlaces;
   readonly #isIdle: (socket: Socket) => boolean;
+  readonly #pace: Pick<HandshakePace, 'enter'>;
 
   constructor(server: Server, options: FrontDoorOptions) {
     this.#places = new StrangerPlaces(options.strangers);
     this.#holders = new HolderPlaces(options.maxConnections);
     this.#isIdle = options.isIdle;
+    this.#pace = options.pace ?? new HandshakePace();
     const serve = server.listeners('connection') as ((socket: Socket) => void)[];
     server.removeAllListeners('connection');
     const pass = (socket: Socket): void => {
@@ -161,7 +166,10 @@ export class FrontDoor {
       }
       socket.unshift(first);
       stranger.stage = 'handshake';
-      pass(socket);
+      socket.once(
+        'close',
+        this.#pace.enter(stranger.address, () => pass(socket)),
+      );
     };
     socket.on('readable', begin);
   }
