@@ -156,7 +156,9 @@ describe('a replica', () => {
 
     const open = await slowRead(replica.url, reader.text);
     const denied = `${replica.url}/v1/access/denied`;
-    const { version } = JSON.parse((await ask(denied, reader.text)).body) as { version: number };
+    const { statement } = JSON.parse((await ask(denied, reader.text)).body) as { statement: string };
+    const { version } = JSON.parse(statement) as { version: number };
+    expect(version).toBeGreaterThan(0);
     const idle = ask(`${denied}?after=${version}`, reader.text);
     const idleEnds = idle.then(() => performance.now(), () => performance.now());
     await revoke(reader);
