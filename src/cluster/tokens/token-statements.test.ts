@@ -16,7 +16,7 @@ async function statements() {
   const file = join(testDirectory(), 'tokens.json');
   const table = await TokenTable.open(file, { fingerprint: cluster.fingerprint, clock });
   onTestFinished(() => table.close());
-  const sign = vi.fn(cluster.sign);
+  const sign = vi.fn((...said: Parameters<typeof cluster.sign>) => cluster.sign(...said));
   return { cluster, clock, table, sign, said: signedStatements(table, sign) };
 }
 
