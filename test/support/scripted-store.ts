@@ -67,6 +67,11 @@ export class ScriptedStore {
     this.#waiting.clear();
   }
 
+  /** How many wait for news of that list. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
   /** Breaks the connections that there are. */
   hangUp(): void {
     this.#server.closeAllConnections();

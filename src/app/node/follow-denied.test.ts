@@ -70,6 +70,23 @@ describe('DenyListFollower', () => {
     expect(heard.filter((ids) => ids.length > 0)).toEqual([[seven], [eight], [seven, nine, nine, ten]]);
   });
 
+  it('says once that a store stays behind the others, and goes by the newest list', async () => {
+    const [late, good] = stores;
+    if (late === undefined || good === undefined) throw new Error('there are two');
+    good.deny(tokenId(7), 2000);
+    await follow().follower.started;
+    await vi.waitFor(() => expect([late.waiting, denied]).toEqual([1, [tokenId(7)]]));
+    expect(logged).toEqual([]);
+    // It answers that it has no news, as a store does after a while.
+    late.deny(tokenId(8), 1000);
+    await vi.waitFor(() => expect(logged).toHaveLength(1));
+    expect(logged[0]?.msg).toContain('older (1000) than one that another store has told (2000)');
+    expect(denied).toEqual([tokenId(7)]);
+    late.deny(tokenId(8), 2000);
+    await vi.waitFor(() => expect(logged[1]?.msg).toContain('tells again'), { timeout: 5_000 });
+    expect(denied).toEqual([tokenId(7)]);
+  });
+
   it('does not believe a list that somebody else has signed, and says so once', async () => {
     const [good, bad] = stores;
     if (good === undefined || bad === undefined) throw new Error('there are two');

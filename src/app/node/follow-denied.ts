@@ -107,6 +107,15 @@ export class DenyListFollower {
       this.#newest = said;
       this.#options.deny(said.denied);
     }
+    // A replica may be a moment behind; then it has news before it answers again.
+    if (said.version === after && after < this.#newest.version)
+      throw new CalyxError(
+        'corrupt',
+        `its list is older (${after}) than one that another store has told (${this.#newest.version})`,
+        {
+          hint: 'look whether it is a replica that has lost its writer',
+        },
+      );
     return said.version;
   }
 
