@@ -4,6 +4,7 @@ import { Agent, request } from 'node:https';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { parseJoinString, formatToken } from '../../src/core/cluster-token.js';
+import { verifyStatement, type SignedStatement } from '../../src/core/signed-statement.js';
 import { calyxJson, startCalyx, type Ended } from '../support/cli.js';
 import { suiteDirectory, testDirectory } from '../support/directories.js';
 import { TINY, writeRandomModel } from '../support/models.js';
@@ -161,6 +162,12 @@ describe('a replica', () => {
     await cut(open);
     expect((await idleEnds) - revokedAt).toBeLessThan(REVOKED_WITHIN_MS);
     expect((await ask(`${replica.url}/v1/models`, reader.text)).body).toContain('was revoked');
+
+    // Nodes are told so in the writer's own words, which the cluster has signed.
+    const handedOn = JSON.parse((await ask(denied, admin.text)).body) as SignedStatement;
+    expect(verifyStatement('denied', handedOn, ca)).toBe(true);
+    expect(JSON.parse(handedOn.statement)).toMatchObject({ denied: expect.arrayContaining([reader.id]) as string[] });
+    expect(handedOn).toEqual(JSON.parse((await ask(`${writer.url}/v1/access/denied`, admin.text)).body));
   }, 60_000); // prettier-ignore
 
   it('makes, issues, publishes and removes nothing, and says who does', async () => {
