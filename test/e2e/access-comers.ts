@@ -94,7 +94,8 @@ export async function allAreOver(cluster: RealCluster): Promise<void> {
   let after = '';
   for (;;) {
     const told = await cluster.manage('GET', `/v1/access/denied${after}`);
-    const list = JSON.parse(told) as { version: number; denied: string[] };
+    const { statement } = JSON.parse(told) as { statement: string };
+    const list = JSON.parse(statement) as { version: number; denied: string[] };
     if (list.denied.length >= 2 * ROLES.length) return;
     after = `?after=${list.version}`;
   }

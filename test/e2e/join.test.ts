@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { createCertificateRequest } from '../../src/cluster/identity/certificate-request.js';
 import { calyxJson, startCalyx, start, type Ended } from '../support/cli.js';
 import { ROOT, suiteDirectory, testDirectory } from '../support/directories.js';
 import { serve } from '../support/blob-server.js';
@@ -151,6 +152,22 @@ describe('calyx join', () => {
     expect(ended).toMatchObject({ code: 1, stdout: '' });
     expect(ended.stderr).toContain('is not a store of this cluster');
     expect(wrong.asked).toEqual([]);
+  });
+
+  it('shows the token to the writer before all others, and to another store if that is not there', async () => {
+    const cluster = await testCluster();
+    const { key, request } = await createCertificateRequest();
+    const issued = await cluster.issueStore(request, ['127.0.0.1'], 3_600_000);
+    const replica = await secureStore({
+      ...cluster,
+      serverTls: () => Promise.resolve({ key, certificate: issued.certificate, ca: cluster.ca }),
+    });
+    const writer = await secureStore(cluster);
+    const both = await newUser().run(['join', joinStringOf(cluster, replica.address, writer.address)]);
+    expect(both).toMatchObject({ code: 0 });
+    expect([replica.asked.length, writer.asked.length]).toEqual([0, 1]);
+    expect(await newUser().run(['join', joinStringOf(cluster, replica.address)])).toMatchObject({ code: 0 });
+    expect(replica.asked).toHaveLength(1);
   });
 
   it('says that nobody answers, that something else does, and that the token is not good', async () => {

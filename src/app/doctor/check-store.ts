@@ -83,7 +83,7 @@ async function tokens(layout: StoreLayout): Promise<Verdict[]> {
   if (read === undefined) return [];
   if ('why' in read) return [unseen(path, read.why, 'run calyx doctor as the user whom the store runs as')];
   try {
-    return checkStoreTokens(parseTokenFile(path, read.text).map(publicRecord), Date.now());
+    return checkStoreTokens(parseTokenFile(path, read.text).tokens.map(publicRecord), Date.now());
   } catch (error) {
     return [problem(errorMessage(error), (isCalyxError(error) && error.hint) || 'restore it from a backup')];
   }

@@ -15,7 +15,7 @@ export interface NodeDoorkeeperOptions {
   readonly timeOfDay?: Clock;
 }
 
-/** The doorkeeper of a node, which has no table of tokens: it knows certificates, and which tokens its store denies. */
+/** The doorkeeper of a node, which has no table of tokens: it knows certificates, and which tokens its cluster denies. */
 export class NodeDoorkeeper implements Doorkeeper {
   readonly #certificates: Certificates;
   readonly #decided: (decision: Decision) => void;
@@ -50,7 +50,7 @@ export class NodeDoorkeeper implements Doorkeeper {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Takes the store's list of what it denies in place of the one before; whoever listens is told of each id that is new in it. */
+  /** Takes the cluster's list of what it denies in place of the one before; whoever listens is told of each id that is new in it. */
   deny(ids: readonly string[]): void {
     const before = this.#denied;
     this.#denied = new Set(ids);

@@ -59,29 +59,43 @@ export const modelsSchema = z
     }
   });
 
-const idSchema = z.string().regex(/^[0-9a-f]{12}$/);
-
 const time = z.number().int().nonnegative();
+
+/** Of what is told of the tokens. */
+export const versionSchema = z.int().nonnegative();
+
+export const tokenIdSchema = z.string().regex(/^[0-9a-f]{12}$/);
+
+/** A statement of which it is still to be seen who signed it. */
+export const signedStatementSchema = z.strictObject({
+  statement: z.string(),
+  signature: z.string().max(200),
+});
 
 /** All tokens of a table. */
 export const storedTokensSchema = z
   .array(
     z.strictObject({
-      id: idSchema,
+      id: tokenIdSchema,
       name: tokenNameSchema,
       role: roleSchema,
       models: modelsSchema,
       createdAt: time,
       expiresAt: time.optional(),
       revokedAt: time.optional(),
-      under: idSchema.optional(),
+      under: tokenIdSchema.optional(),
       sha256: z.string().regex(/^[0-9a-f]{64}$/),
     }),
   )
   .refine((tokens) => new Set(tokens.map(({ id }) => id)).size === tokens.length, 'an id appears twice');
 
 /** The form of tokens.json. */
-export const tokenFileSchema = z.strictObject({ version: z.literal(1), tokens: storedTokensSchema });
+export const tokenFileSchema = z.strictObject({
+  version: z.literal(1),
+  told: versionSchema.default(0),
+  denied: signedStatementSchema.optional(),
+  tokens: storedTokensSchema,
+});
 
 /** What may be told of a token. */
 export function publicRecord({

@@ -3,11 +3,14 @@ import type { Grant } from '../../core/access.js';
 import { wallClock, type Clock } from '../../core/clock.js';
 import { formatToken, parseToken } from '../../core/cluster-token.js';
 import { CalyxError } from '../../core/errors.js';
+import type { SignedStatement } from '../../core/signed-statement.js';
+import { ExpiryWatch } from './expiry-watch.js';
 import { checkNewToken, type NewToken } from './new-token.js';
 import { tellAll } from './tell-all.js';
+import { endedBetween, outdated, type ToldTokens } from './told-tokens.js';
 import { unauthenticated } from './unauthenticated.js';
 import { readPrivateFile, writePrivateFile } from '../../storage/files/private-file.js';
-import { formatTokenFile, parseTokenFile } from './token-file.js';
+import { formatTokenFile, formatTokens, parseTokenFile, type TokenFile } from './token-file.js';
 import { checkShare, makeRoom, TOKEN_PLACES } from './token-places.js';
 import { endOf, grantOf, publicRecord, type StoredToken, type TokenRecord } from './token-record.js';
 import { Version } from './version.js';
@@ -39,9 +42,9 @@ const MAX_FILE_BYTES = 32 * 1024 * 1024;
 const LISTED_MS = 30 * 86_400_000;
 /** How long one that is revoked or expired is denied: certificates live at most 24 hours, and clocks differ. */
 const DENIED_MS = 25 * 3_600_000;
-/** The clock may be set, and a machine may sleep, so it is looked at again; and timers hold no more than 2^31 ms. */
-const MAX_SLEEP_MS = 60_000;
 const LOCAL_NAME = 'local';
+
+const NOTHING: TokenFile = { told: 0, tokens: [] };
 
 /**
  * The tokens of a cluster, in a file that only the owner of the data directory reads (0600). Whatever is changed counts when it is on the
@@ -57,16 +60,13 @@ export class TokenTable {
   readonly #listeners = new Set<(tokenId: string) => void>();
   /** What an unknown id is compared with; nobody knows a secret that has it. */
   readonly #nobodys = randomBytes(32);
+  readonly #version: Version;
+  readonly #expiry: ExpiryWatch;
   #tokens: ReadonlyMap<string, StoredToken>;
+  #toldDenied: SignedStatement | undefined;
   #writing: Promise<unknown> = Promise.resolve();
-  readonly #version = new Version();
-  readonly #tableVersion = new Version();
-  /** Expiry up to here has been told. */
-  #toldUntil: number;
-  #watch = new AbortController();
-  #closed = false;
 
-  private constructor(file: string, options: TokenTableOptions, tokens: readonly StoredToken[]) {
+  private constructor(file: string, options: TokenTableOptions, { told, denied, tokens }: TokenFile) {
     this.#file = file;
     this.#fingerprint = options.fingerprint;
     this.#clock = options.clock ?? wallClock;
@@ -74,8 +74,13 @@ export class TokenTable {
     this.#maxTokens = options.maxTokens ?? TOKEN_PLACES.maxTokens;
     this.#maxTokensUnderOne = options.maxTokensUnderOne ?? TOKEN_PLACES.maxTokensUnderOne;
     this.#tokens = new Map(tokens.map((token) => [token.id, token]));
-    this.#toldUntil = this.#clock.now();
-    this.#watchExpiry();
+    this.#toldDenied = denied;
+    this.#version = new Version(this.#isFollower ? told : Math.max(told + 1, this.#now()));
+    this.#expiry = new ExpiryWatch({
+      clock: this.#clock,
+      tokens: () => this.#tokens.values(),
+      onExpired: (ids) => this.#expired(ids),
+    });
   }
 
   /**
@@ -85,7 +90,11 @@ export class TokenTable {
    */
   static async open(file: string, options: TokenTableOptions): Promise<TokenTable> {
     const text = await readPrivateFile(file, MAX_FILE_BYTES);
-    return new TokenTable(file, options, text === undefined ? [] : parseTokenFile(file, text));
+    return new TokenTable(file, options, text === undefined ? NOTHING : parseTokenFile(file, text));
+  }
+
+  get #isFollower(): boolean {
+    return this.#elsewhere !== undefined;
   }
 
   /** Throws on a replica what says where the tokens are made. */
@@ -199,7 +208,10 @@ export class TokenTable {
     return this.#now();
   }
 
-  /** Another number after each token that is revoked or expires, and after each start. */
+  /**
+   * Higher after each change of what is listed or denied, and after each start: not lower than the time in milliseconds, so that it also
+   * grows when the file comes from a backup. On a replica that of the writer.
+   */
   get version(): number {
     return this.#version.now;
   }
@@ -209,46 +221,44 @@ export class TokenTable {
     return this.#version.changed(version, signal);
   }
 
+  /**
+   * Keeps the version on the disk, so that it is not lower after the next start, whatever the clock says then.
+   *
+   * @throws CalyxError `disk-full`, `unreadable` if it cannot be written
+   */
+  keepVersion(): Promise<void> {
+    return this.#write(() => ({ told: this.version, tokens: this.stored() }));
+  }
+
   /** All that are listed, with the hashes of their secrets: for the other stores of the cluster alone. */
   stored(): readonly StoredToken[] {
     return [...this.#tokens.values()];
   }
 
-  /** Another number after each change of what is listed, and after each start. */
-  get tableVersion(): number {
-    return this.#tableVersion.now;
-  }
-
-  /** Waits until the version of the table is another. Rejects with the signal's reason. */
-  tableChanged(version: number, signal: AbortSignal): Promise<void> {
-    return this.#tableVersion.changed(version, signal);
+  /** On a replica, what the writer has said of those that are denied; undefined before it has. */
+  get toldDenied(): SignedStatement | undefined {
+    return this.#toldDenied;
   }
 
   /**
    * Takes over what the store that makes the tokens lists. It counts at once, also if the disk then fails: whoever listens is told of
    * each token that was good and is not any more, or is another one now.
    *
-   * @throws CalyxError `disk-full`, `unreadable` if it cannot be written
+   * @returns what rejects with CalyxError `disk-full` or `unreadable` if it cannot be written
+   * @throws CalyxError `corrupt` for an older version, or for something else under the same one; then nothing has changed
    */
-  replace(tokens: readonly StoredToken[]): Promise<void> {
+  replace({ version, tokens, denied }: ToldTokens): { readonly written: Promise<void> } {
     const before = this.#tokens;
-    const now = this.#now();
-    const text = formatTokenFile(tokens);
-    if (text === formatTokenFile([...before.values()])) return Promise.resolve();
+    if (version === this.version && formatTokens(tokens) === formatTokens([...before.values()]))
+      return { written: Promise.resolve() };
+    if (version <= this.version) throw outdated(version, this.version);
     this.#tokens = new Map(tokens.map((token) => [token.id, token]));
-    const ended = [...before.values()].filter((old) => {
-      if (old.revokedAt !== undefined || endOf(old) <= this.#toldUntil) return false;
-      const kept = this.#tokens.get(old.id);
-      return kept === undefined || endOf(kept) <= now || !opensTheSame(old, kept);
-    });
-    this.#tableVersion.next();
-    // Also tokens that were never seen while they were good may be denied from now on.
-    this.#version.next();
-    this.#tell(ended.map(({ id }) => id));
-    this.#watchExpiry();
-    const written = this.#writing.then(() => writePrivateFile(this.#file, text));
-    this.#writing = written.catch(() => undefined);
-    return written;
+    this.#toldDenied = denied;
+    const ended = endedBetween(before, this.#tokens, this.#expiry.toldUntil, this.#now());
+    this.#version.reach(version);
+    this.#tell(ended);
+    this.#expiry.lookAgain();
+    return { written: this.#write(() => ({ told: version, tokens, denied })) };
   }
 
   /** Calls `listener` with the id of each token that is revoked or expires, when it happens. Returns what ends that. */
@@ -280,8 +290,7 @@ export class TokenTable {
 
   /** Stops looking for expiry, and waits for what is being written. */
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#watch.abort();
+    this.#expiry.close();
     await this.#writing.catch(() => undefined);
   }
 
@@ -328,71 +337,47 @@ export class TokenTable {
       const listedSince = this.#now() - LISTED_MS;
       const tokens = new Map([...before].filter(([, token]) => endOf(token) > listedSince));
       const value = edit(tokens);
-      await writePrivateFile(this.#file, formatTokenFile([...tokens.values()]));
+      const told = this.#nextVersion();
+      await writePrivateFile(this.#file, formatTokenFile({ told, tokens: [...tokens.values()] }));
       this.#tokens = tokens;
-      this.#tableVersion.next();
+      this.#version.reach(told);
       const revoked = [...tokens.values()].filter(
         ({ id, revokedAt }) => revokedAt !== undefined && before.get(id)?.revokedAt === undefined,
       );
       this.#tell(revoked.map(({ id }) => id));
-      this.#watchExpiry();
+      this.#expiry.lookAgain();
       return value;
     });
     this.#writing = result.catch(() => undefined);
     return result;
   }
 
-  /** Sleeps until the next token expires, and tells those who listen. */
-  #watchExpiry(): void {
-    if (this.#closed) return;
-    this.#watch.abort();
-    this.#watch = new AbortController();
-    const { signal } = this.#watch;
-    const watch = async (): Promise<void> => {
-      for (;;) {
-        const next = this.#nextExpiry();
-        if (next === undefined) return;
-        await this.#clock.sleep(Math.min(Math.max(next - this.#clock.now(), 1), MAX_SLEEP_MS), signal);
-        this.#tellExpired();
-      }
-    };
-    // It ends only by its signal.
-    watch().catch(() => undefined);
+  #write(file: () => TokenFile): Promise<void> {
+    const written = this.#writing.then(() => writePrivateFile(this.#file, formatTokenFile(file())));
+    this.#writing = written.catch(() => undefined);
+    return written;
   }
 
-  #nextExpiry(): number | undefined {
-    const coming = [...this.#tokens.values()]
-      .filter(({ revokedAt }) => revokedAt === undefined)
-      .flatMap(({ expiresAt }) =>
-        expiresAt !== undefined && expiresAt > this.#toldUntil ? [expiresAt] : [],
-      );
-    return coming.length === 0 ? undefined : coming.reduce((least, at) => Math.min(least, at));
-  }
-
-  #tellExpired(): void {
-    const since = this.#toldUntil;
-    // If the clock is set back, what expires again is told again.
-    this.#toldUntil = this.#clock.now();
-    const expired = [...this.#tokens.values()].filter(
-      ({ expiresAt = Infinity, revokedAt }) =>
-        revokedAt === undefined && expiresAt > since && expiresAt <= this.#toldUntil,
-    );
-    this.#tell(expired.map(({ id }) => id));
+  #expired(ids: readonly string[]): void {
+    if (!this.#isFollower) {
+      this.#version.reach(this.#nextVersion());
+      // If it fails, the next change keeps it, and mostly the clock does.
+      this.keepVersion().catch(() => undefined);
+    }
+    this.#tell(ids);
   }
 
   #tell(ids: readonly string[]): void {
-    if (ids.length === 0) return;
-    this.#version.next();
-    tellAll(this.#listeners, ids);
+    if (ids.length > 0) tellAll(this.#listeners, ids);
+  }
+
+  #nextVersion(): number {
+    return Math.max(this.version + 1, this.#now());
   }
 
   #now(): number {
     return Math.floor(this.#clock.now());
   }
-}
-
-function opensTheSame(a: StoredToken, b: StoredToken): boolean {
-  return a.sha256 === b.sha256 && a.role === b.role && a.models === b.models;
 }
 
 function newId(): string {

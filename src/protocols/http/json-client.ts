@@ -118,7 +118,7 @@ export class JsonClient {
 
   #explain(error: unknown): CalyxError {
     if (isCalyxError(error)) return error;
-    const refused = this.#trust.tls && explainTlsFailure(error, this.url);
+    const refused = this.#trust.tls && explainTlsFailure(error, this.url, this.#trust.tls.servername);
     if (refused !== undefined) return refused;
     const mute = this.#trust.tls === undefined && endedWithoutAnswer(error);
     const late =
