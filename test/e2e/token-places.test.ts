@@ -54,7 +54,8 @@ it('a token that takes all places is told so, and keeps nobody else out', async 
   const greedy = await cluster.token('read', { name: 'greedy' });
   const reader = await cluster.token('read', { name: 'reader' });
   const whoami = ({ text: token }: Holder): Promise<Told> => cluster.ask({ path: '/v1/whoami', token });
-  const { version } = JSON.parse(await cluster.manage('GET', '/v1/access/denied')) as { version: number };
+  const { statement } = JSON.parse(await cluster.manage('GET', '/v1/access/denied')) as { statement: string };
+  const { version } = JSON.parse(statement) as { version: number };
   const open: Waiting[] = [];
   let told: number | string | undefined;
   // Not more at once than strangers have places.
