@@ -81,10 +81,11 @@ export function modelRoutes(server: FastifyInstance, content: HubContent): void 
   server.get<{ Params: RevisionParams }>(
     '/api/models/:org/:name/commits/:revision',
     READ,
-    async (request) => {
+    async (request, reply) => {
       const { org, name, revision } = request.params;
       const view = content.view(request.grant);
       const { commit } = await findRepository(view, await repositoryName(org, name), revision);
+      void reply.header('x-total-count', '1');
       return [{ ...lastCommit(commit), message: '', authors: [] }];
     },
   );

@@ -1,39 +1,39 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { isRevisionId } from '../../../core/names.js';
 import { IMMUTABLE, sendFile } from '../send-file.js';
 import { HubError } from './hub-error.js';
-import { READ, type HubContent, type RepositoryParams } from './hub-content.js';
+import { READ, type HubContent, type RevisionParams } from './hub-content.js';
 import { findRepository, repositoryName, type Repository } from './repository.js';
 
-/** `/ORG/NAME/resolve/REVISION/PATH`: the files themselves, also by HEAD. */
+type FileRequest = FastifyRequest<{ Params: RevisionParams & { '*': string } }>;
+
+/**
+ * `/ORG/NAME/resolve/REVISION/PATH`: the files themselves, also by HEAD. The same under `raw`, where the Hub has what git stores:
+ * clients only ask there whether a file exists, or want its text.
+ */
 export function resolveRoute(server: FastifyInstance, content: HubContent): void {
-  server.get<{ Params: RepositoryParams & { revision: string; '*': string } }>(
-    '/:org/:name/resolve/:revision/*',
-    READ,
-    async (request, reply) => {
-      const { org, name, revision, '*': path } = request.params;
-      const repository = await findRepository(
-        content.view(request.grant),
-        await repositoryName(org, name),
-        revision,
-      );
-      const found = await repository.open(path);
-      if (found === undefined) throw noSuchEntry(repository, path);
-      const tag = `"${found.file.identity}"`;
-      await sendFile(request, reply, found.content, content, {
-        tag,
-        type: 'application/octet-stream',
-        cache: isRevisionId(revision) ? IMMUTABLE : 'no-cache',
-        headers: {
-          'x-repo-commit': repository.commit,
-          // The Hub sends them with the redirection to a file's content; some clients ask for nothing else.
-          'x-linked-etag': tag,
-          'x-linked-size': found.file.size,
-          'content-disposition': disposition(path),
-        },
-      });
-    },
-  );
+  const answer = async (request: FileRequest, reply: FastifyReply): Promise<void> => {
+    const { org, name, revision, '*': path } = request.params;
+    const view = content.view(request.grant);
+    const repository = await findRepository(view, await repositoryName(org, name), revision);
+    const found = await repository.open(path);
+    if (found === undefined) throw noSuchEntry(repository, path);
+    const tag = `"${found.file.identity}"`;
+    await sendFile(request, reply, found.content, content, {
+      tag,
+      type: 'application/octet-stream',
+      cache: isRevisionId(revision) ? IMMUTABLE : 'no-cache',
+      headers: {
+        'x-repo-commit': repository.commit,
+        // The Hub sends them with the redirection to a file's content; some clients ask for nothing else.
+        'x-linked-etag': tag,
+        'x-linked-size': found.file.size,
+        'content-disposition': disposition(path),
+      },
+    });
+  };
+  server.get('/:org/:name/resolve/:revision/*', READ, answer);
+  server.get('/:org/:name/raw/:revision/*', READ, answer);
 }
 
 /** The error for a path that a repository does not have. */
