@@ -102,18 +102,19 @@ describe('without a token that counts', SLOW, () => {
 
   it('the client says that the token is wrong', async (context) => {
     const outcomes = await ask(context, wrongSecret(reader));
-    for (const { error, message } of outcomes) {
+    for (const [index, { error, message }] of outcomes.entries()) {
       expect(error).toContain('HfHubHTTPError');
       expect(error).not.toContain('RepositoryNotFoundError');
       expect(message).toContain('Invalid credentials in Authorization header');
-      expect(message).toContain('this token is not known here');
+      // Answers to HEAD, by which a download begins, have no text.
+      if (index !== 1) expect(message).toContain('this token is not known here');
     }
   });
 
   it('a certificate that the client does not trust ends it before anything is sent', async (context) => {
     const python = enginesPython(context);
     const { REQUESTS_CA_BUNDLE: _bundle, SSL_CERT_FILE: _file, ...untrusting } = settings(reader.text);
-    const [outcome] = await hubCalls(python, untrusting, ['list_repo_files', { repo_id: 'beta/tiny' }]);
+    const [outcome] = await hubCalls(python, untrusting, ['repo_info', { repo_id: 'beta/tiny' }]);
     expect(outcome?.message).toMatch(/certificate verify failed|CERTIFICATE_VERIFY_FAILED/i);
   });
 });
