@@ -11,6 +11,15 @@ import { startStore, type RunningStore } from '../support/running-store.js';
 // What the Hub's clients read of answers, asked for as they do.
 const SHARD = 'model-00003-of-00004.safetensors';
 const ODD = 'Größe "ü".txt';
+/** Each has its name for its content. */
+const GGUF = [
+  'big/x-F16-00001-of-00002.gguf',
+  'big/x-F16-00002-of-00002.gguf',
+  'mmproj-F16.gguf',
+  'x-IQ4_XS.gguf',
+  'x-Q4_K_M.gguf',
+  'x-Q8_0.gguf',
+];
 const scratch = suiteDirectory();
 const data = join(scratch, 'data');
 let store: RunningStore;
@@ -25,6 +34,11 @@ beforeAll(async () => {
   await writeFile(join(model, 'notes/deep/x.txt'), '');
   revision = String((await calyxJson('add', model, '--name', 'acme/tiny', '--data', data))['revision']);
   await calyxJson('add', TINY, '--name', 'beta/tiny', '--data', data);
+  const gguf = join(scratch, 'gguf');
+  await cp(TINY, gguf, { recursive: true });
+  await mkdir(join(gguf, 'big'));
+  for (const file of GGUF) await writeFile(join(gguf, file), file);
+  await calyxJson('add', gguf, '--name', 'acme/gguf', '--data', data);
   const path = join(TINY, SHARD);
   shardDigest = (await sha256sum([path]))[path] ?? '';
   store = await startStore(data);
@@ -197,11 +211,11 @@ describe('listings', () => {
   it('of models are by search, author and pages', async () => {
     const ids = async (query: string) =>
       (await json<{ id: string }[]>(`/api/models${query}`)).map(({ id }) => id);
-    expect(await ids('')).toEqual(['acme/tiny', 'beta/tiny']);
+    expect(await ids('')).toEqual(['acme/gguf', 'acme/tiny', 'beta/tiny']);
     expect(await ids('?search=BETA')).toEqual(['beta/tiny']);
     expect(await ids('?author=acme&search=tiny')).toEqual(['acme/tiny']);
     expect(await ids('?author=acm')).toEqual([]);
-    const first = await ask('/api/models?limit=1');
+    const first = await ask('/api/models?limit=2');
     const next = /<([^>]+)>; rel="next"/.exec(first.headers.get('link') ?? '')?.[1] ?? '';
     expect(((await (await fetch(next)).json()) as { id: string }[]).map(({ id }) => id)).toEqual([
       'beta/tiny',
@@ -225,6 +239,33 @@ describe('listings', () => {
     expect(one[0]?.lastCommit?.id).toBe(revision);
     const wrong = await ask(path, { method: 'POST', headers: { 'content-type': form }, body: 'x=1' });
     expect(wrong.status).toBe(400);
+  });
+});
+
+describe('which GGUF file a tag means', () => {
+  interface Named {
+    readonly ggufFile: { readonly rfilename: string; readonly lfs: { readonly sha256: string } };
+    readonly mmprojFile?: { readonly rfilename: string };
+  }
+
+  it.each([
+    ['latest', 'x-Q4_K_M.gguf'],
+    ['q8_0', 'x-Q8_0.gguf'],
+    ['F16', 'big/x-F16-00001-of-00002.gguf'],
+  ])('%s', async (tag, path) => {
+    const { ggufFile, mmprojFile } = await json<Named>(`/v2/acme/gguf/manifests/${tag}`);
+    expect(ggufFile.rfilename).toBe(path);
+    expect(ggufFile.lfs.sha256).toBe(createHash('sha256').update(path).digest('hex'));
+    expect(mmprojFile?.rfilename).toBe('mmproj-F16.gguf');
+  });
+
+  it.each([
+    ['acme/gguf/manifests/Q4', 'EntryNotFound'],
+    ['acme/tiny/manifests/latest', 'EntryNotFound'],
+    ['acme/none/manifests/latest', 'RepoNotFound'],
+  ])('%s: %s', async (path, code) => {
+    const answer = await ask(`/v2/${path}`);
+    expect([answer.status, answer.headers.get('x-error-code')]).toEqual([404, code]);
   });
 });
 

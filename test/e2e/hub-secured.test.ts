@@ -113,7 +113,7 @@ describe('without a token that counts', SLOW, () => {
 
   it('a certificate that the client does not trust ends it before anything is sent', async (context) => {
     const python = enginesPython(context);
-    const { REQUESTS_CA_BUNDLE: _bundle, SSL_CERT_FILE: _file, ...untrusting } = settings(reader.text);
+    const untrusting = { ...settings(reader.text), REQUESTS_CA_BUNDLE: '', SSL_CERT_FILE: '' };
     const [outcome] = await hubCalls(python, untrusting, ['repo_info', { repo_id: 'beta/tiny' }]);
     expect(outcome?.message).toMatch(/certificate verify failed|CERTIFICATE_VERIFY_FAILED/i);
   });

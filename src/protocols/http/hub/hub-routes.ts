@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { CalyxError } from '../../../core/errors.js';
 import { toWireError } from '../errors.js';
 import { accountRoute } from './account-route.js';
+import { ggufManifestRoute } from './gguf-manifest-route.js';
 import { replyHubError } from './hub-error.js';
 import { READ, type HubContent } from './hub-content.js';
 import { modelRoutes } from './model-routes.js';
@@ -28,6 +29,7 @@ export function hubRoutes(server: FastifyInstance, content: HubContent): void {
     modelRoutes(hub, content);
     treeRoutes(hub, content);
     resolveRoute(hub, content);
+    ggufManifestRoute(hub, content);
     hub.get('/api/*', READ, (request) => {
       throw new CalyxError('not-found', `a store has no ${request.url.slice(0, 200)} of the Hub's API`, {
         hint: 'it serves what is needed to list and download models',

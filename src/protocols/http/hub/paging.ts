@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CalyxError } from '../../../core/errors.js';
+import { queryOf } from './query-values.js';
 
 /** A page has at most so many entries: about 3 MB. Not all clients go on to a second one. */
 export const MAX_PAGE = 10_000;
@@ -17,18 +18,18 @@ export function page<T>(
   request: FastifyRequest,
   reply: FastifyReply,
 ): readonly T[] {
-  const { searchParams } = new URL(request.url, 'http://localhost');
-  const limit = parseLimit(searchParams.get('limit'));
-  const after = searchParams.get('cursor');
+  const query = queryOf(request);
+  const limit = parseLimit(query.get('limit'));
+  const after = query.get('cursor');
   const from = after === null ? entries : entries.filter((entry) => keyOf(entry) > after);
   const shown = from.slice(0, limit);
   const last = shown.at(-1);
   if (shown.length < from.length && last !== undefined) {
-    searchParams.set('cursor', keyOf(last));
+    query.set('cursor', keyOf(last));
     const path = request.url.split('?')[0] ?? '';
     // The host is one that the guard has let pass.
     const next = new URL(`${request.protocol}://${request.headers.host ?? ''}${path}`);
-    next.search = searchParams.toString();
+    next.search = query.toString();
     void reply.header('link', `<${next.href}>; rel="next"`);
   }
   return shown;
