@@ -6,7 +6,13 @@ import { calyxJson } from '../support/cli.js';
 import { ROOT, suiteDirectory, testDirectory } from '../support/directories.js';
 import { hf, hubCall, hubCalls, withHub, type HubSettings } from '../support/hub-client.js';
 import { TINY } from '../support/models.js';
-import { enginesPython, expectLogits } from '../support/python-engines.js';
+import {
+  enginesPython,
+  expectLogits,
+  expectPetalsBlock,
+  petalsPython,
+  readSlice,
+} from '../support/python-engines.js';
 import { digestsBelow, filesBelow, traces } from '../support/read-tree.js';
 import { egress, startStore, type RunningStore } from '../support/running-store.js';
 
@@ -198,6 +204,40 @@ describe('transformers', SLOW, () => {
     const path = await hubCall(python, settings, 'snapshot_download', { repo_id: 'acme/tiny' });
     expect(await digestsBelow(String(path))).toEqual(await digestsBelow(TINY));
     expect(await traces(copy)).toEqual(before);
+  });
+});
+
+// With huggingface_hub 0.17, which asks in other ways than the newest.
+describe('Petals', SLOW, () => {
+  it('loads a block from a slice, and moves its parts alone', async (context) => {
+    const python = petalsPython(context);
+    const { tensors } = await readSlice(enginesPython(context), TINY);
+    const run = withHub({ ...newcomer(), HF_HUB_OFFLINE: '0' });
+    const before = await egress(store.url);
+    await expectPetalsBlock(python, 'acme/tiny_blocks_7-8', tensors, 7, run);
+    const part = await fetch(`${store.url}/acme/tiny_blocks_7-8/resolve/main/block-00007.safetensors`);
+    const bytes = Buffer.from(await part.arrayBuffer());
+    const content = bytes.byteLength - 8 - Number(bytes.readBigUInt64LE(0));
+    // What was asked for here, by Petals, and the configuration.
+    expect(await egress(store.url)).toBe(before + 2 * content + 719);
+  });
+
+  it('loads a block from the whole model', async (context) => {
+    const python = petalsPython(context);
+    const { tensors } = await readSlice(enginesPython(context), TINY);
+    await expectPetalsBlock(python, 'acme/tiny', tensors, 7, withHub({ ...newcomer(), HF_HUB_OFFLINE: '0' }));
+  });
+
+  it('has a client that knows errors too', async (context) => {
+    const outcomes = await hubCalls(
+      petalsPython(context),
+      newcomer(),
+      ['snapshot_download', { repo_id: 'acme/none' }],
+      ['hf_hub_download', { repo_id: 'acme/tiny', filename: 'config.json', revision: 'nothing' }],
+      ['hf_hub_download', { repo_id: 'acme/tiny', filename: 'nothing.json' }],
+    );
+    const names = ['RepositoryNotFoundError', 'RevisionNotFoundError', 'EntryNotFoundError'];
+    for (const [index, name] of names.entries()) expect(outcomes[index]?.error).toContain(name);
   });
 });
 

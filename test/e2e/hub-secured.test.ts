@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, type TestContext } from 'vitest';
-import { calyxJson, startCalyx } from '../support/cli.js';
-import { suiteDirectory, testDirectory } from '../support/directories.js';
+import { calyxJson, cleanEnvironment, start, startCalyx } from '../support/cli.js';
+import { ROOT, suiteDirectory, testDirectory } from '../support/directories.js';
 import { hf, hubCall, hubCalls, type CallOutcome, type HubSettings } from '../support/hub-client.js';
 import { TINY } from '../support/models.js';
-import { enginesPython } from '../support/python-engines.js';
+import { enginesPython, petalsPython } from '../support/python-engines.js';
 import { digestsBelow } from '../support/read-tree.js';
 import { RealCluster, wrongSecret, type Holder } from '../support/real-cluster.js';
 
@@ -54,6 +54,32 @@ describe('a token in HF_TOKEN', SLOW, () => {
     }
     const listed = await hf(python, mine, 'models', 'ls', '--format', 'json');
     expect((JSON.parse(listed.stdout) as { id: string }[]).map(({ id }) => id)).toEqual(['beta/tiny']);
+  });
+
+  it('opens it to an older client, which has its certificates elsewhere', async (context) => {
+    const python = petalsPython(context);
+    const mine = { ...settings(), SSL_CERT_FILE: '', HUGGING_FACE_HUB_TOKEN: reader.text };
+    const path = String(await hubCall(python, mine, 'snapshot_download', { repo_id: 'beta/tiny' }));
+    expect(await digestsBelow(path)).toEqual(await digestsBelow(TINY));
+  });
+
+  it('has a form that clients take for a token of the Hub', async (context) => {
+    const { hub } = await calyxJson('token', 'create', '--hub', '--name', 'for node', '--data', cluster.data);
+    const { HF_ENDPOINT: hubUrl = '', HF_TOKEN: accessToken = '' } = hub as Record<string, string>;
+    expect(hubUrl).toBe(settings()['HF_ENDPOINT']);
+    // This client refuses all others.
+    const script = `import { listFiles, whoAmI } from '@huggingface/hub';
+      const { hubUrl, accessToken } = process.env;
+      const { name } = await whoAmI({ hubUrl, accessToken });
+      let files = 0;
+      for await (const _ of listFiles({ repo: 'beta/tiny', hubUrl, accessToken })) files += 1;
+      console.log(name, files);`;
+    const env = cleanEnvironment({ NODE_EXTRA_CA_CERTS: ca, hubUrl, accessToken });
+    const args = ['--input-type=module', '--eval', script];
+    const told = await start(process.execPath, args, { cwd: ROOT, env }).ended;
+    expect(told, told.stderr).toMatchObject({ code: 0, stdout: 'for node 11\n' });
+    const whoami = await hf(enginesPython(context), settings(accessToken), 'auth', 'whoami');
+    expect(whoami.stdout, whoami.stderr).toContain('for node');
   });
 
   it('says whose it is', async (context) => {
