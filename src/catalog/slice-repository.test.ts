@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { checkNewName, parseSliceRepository, sliceCommit, sliceRepositoryName } from './slice-repository.js';
-import { expectError } from '../../test/support/expect-error.js';
+import { parseSliceRepository, sliceCommit, sliceRepositoryName } from './slice-repository.js';
 
 const model = { org: 'acme', name: 'tiny' };
 
@@ -32,16 +31,6 @@ describe('the name of a slice among models', () => {
   ])('%s is no such name', (name) => {
     expect(parseSliceRepository({ org: 'acme', name })).toBeUndefined();
   });
-
-  it('of a slice of a slice leads to a model that cannot be added', async () => {
-    const twice = parseSliceRepository({ org: 'acme', name: 'tiny_blocks_0-1_blocks_2-3' });
-    expect(twice?.model.name).toBe('tiny_blocks_0-1');
-    await expectError(
-      () => checkNewName({ org: 'acme', name: 'tiny_blocks_0-1' }),
-      'usage',
-      /name of a slice/,
-    );
-  });
 });
 
 describe('the commit of a slice', () => {
@@ -63,15 +52,5 @@ describe('the commit of a slice', () => {
       sliceCommit({ model, spec: { ...spec, blocks: { start: 4, end: 7 } } }, revision),
     ];
     expect(new Set(commits).size).toBe(commits.length);
-  });
-});
-
-describe('names of new models', () => {
-  it.each(['api', 'tree', 'v1', 'v2'])('may not have the organisation %s', async (org) => {
-    await expectError(() => checkNewName({ org, name: 'tiny' }), 'usage', /paths of that name/);
-  });
-
-  it('may have others', () => {
-    for (const org of ['acme', 'v3', 'models']) checkNewName({ org, name: 'blocks_4-8' });
   });
 });

@@ -1,5 +1,5 @@
 import { sha256 } from '../core/digest.js';
-import { CalyxError, isCalyxError } from '../core/errors.js';
+import { isCalyxError } from '../core/errors.js';
 import { formatModelName, parseModelName, type ModelName } from '../core/names.js';
 import { formatSliceSpec, parseSliceSpec, type SliceSpec } from './slice-spec.js';
 
@@ -47,23 +47,4 @@ const COMMIT_DIGITS = 40;
 export function sliceCommit({ model, spec }: SliceRepository, revision: string): string {
   const text = [FORMAT, formatModelName(model), revision, formatSliceSpec(spec)].join('\n');
   return sha256(text).slice(0, COMMIT_DIGITS);
-}
-
-/** Organisations that would stand where a store's own paths begin. */
-const RESERVED = ['api', 'tree', 'v1', 'v2'];
-
-/** Refuses names for new models that a store gives to something else. Throws CalyxError `usage`. */
-export function checkNewName(model: ModelName): void {
-  if (parseSliceRepository(model) !== undefined)
-    throw new CalyxError('usage', `${formatModelName(model)} would be the name of a slice of another model`, {
-      hint: "choose a name that does not end in '_blocks_' and a range of numbers",
-    });
-  if (RESERVED.includes(model.org))
-    throw new CalyxError(
-      'usage',
-      `'${model.org}' cannot be an organisation: a store has paths of that name`,
-      {
-        hint: `choose another one; ${RESERVED.join(', ')} are taken`,
-      },
-    );
 }

@@ -282,7 +282,12 @@ describe('errors', () => {
     ['/acme/tiny/resolve/main/..%2Fconfig.json', 'EntryNotFound'],
     ['/acme/tiny/resolve/main/notes', 'EntryNotFound'],
     ['/acme/tiny_blocks_0-1/resolve/main/model-00001-of-00004.safetensors', 'EntryNotFound'],
+    ['/gpt2/resolve/main/config.json', 'RepoNotFound'],
+    ['/api/models/gpt2', 'RepoNotFound'],
+    ['/api/models/gpt2/revision/main', 'RepoNotFound'],
+    ['/api/models/gpt2/tree/main', 'RepoNotFound'],
     ['/api/none', null],
+    ['/api/models/acme/tiny/none', null],
   ])('at %s have the form of the Hub: %s', async (path, code) => {
     const answer = await ask(path);
     expect([answer.status, answer.headers.get('x-error-code')]).toEqual([404, code]);

@@ -6,7 +6,7 @@ import { ggufManifestRoute } from './gguf-manifest-route.js';
 import { replyHubError } from './hub-error.js';
 import { READ, type HubContent } from './hub-content.js';
 import { modelRoutes } from './model-routes.js';
-import { resolveRoute } from './resolve-route.js';
+import { resolveRoute, withoutOrganisation } from './resolve-route.js';
 import { treeRoutes } from './tree-routes.js';
 
 /**
@@ -31,7 +31,10 @@ export function hubRoutes(server: FastifyInstance, content: HubContent): void {
     resolveRoute(hub, content);
     ggufManifestRoute(hub, content);
     hub.get('/api/*', READ, (request) => {
-      throw new CalyxError('not-found', `a store has no ${request.url.slice(0, 200)} of the Hub's API`, {
+      const path = request.url.split('?')[0] ?? '';
+      const [, alone] = /^\/api\/models\/([^/]+)(?:\/(?:revision|tree)\/.*)?$/.exec(path) ?? [];
+      if (alone !== undefined) throw withoutOrganisation(alone);
+      throw new CalyxError('not-found', `a store has no ${path.slice(0, 200)} of the Hub's API`, {
         hint: 'it serves what is needed to list and download models',
       });
     });

@@ -34,6 +34,16 @@ export function resolveRoute(server: FastifyInstance, content: HubContent): void
   };
   server.get('/:org/:name/resolve/:revision/*', READ, answer);
   server.get('/:org/:name/raw/:revision/*', READ, answer);
+  server.get<{ Params: { name: string } }>('/:name/resolve/:revision/*', READ, ({ params: { name } }) => {
+    throw withoutOrganisation(name);
+  });
+}
+
+/** The Hub has repositories of old that belong to nobody, such as gpt2; a store has none. */
+export function withoutOrganisation(name: string): HubError {
+  return new HubError('RepoNotFound', `the store has no model ${name.slice(0, 200)}`, {
+    hint: 'its models are called ORG/NAME',
+  });
 }
 
 /** The error for a path that a repository does not have. */
