@@ -13,6 +13,7 @@ import {
   petalsPython,
   readSlice,
 } from '../support/python-engines.js';
+import { startProxy } from '../support/proxy.js';
 import { digestsBelow, filesBelow, traces } from '../support/read-tree.js';
 import { egress, startStore, type RunningStore } from '../support/running-store.js';
 
@@ -106,6 +107,20 @@ describe('huggingface_hub', SLOW, () => {
     const outcomes = await hubCalls(python, settings, calls, calls);
     expect(outcomes.map(({ value }) => value)).toEqual([0, 1].map(() => join(local_dir, file.filename)));
     expect(await egress(store.url)).toBe(before + 2_857_568);
+  });
+
+  it('asks again where a connection was cut, and takes nothing for whole that is not', async (context) => {
+    const python = enginesPython(context);
+    const file = { repo_id: 'acme/tiny', filename: 'model-00003-of-00004.safetensors' };
+    let connections = 0;
+    const proxy = await startProxy(store.port, {
+      cutAfter: () => (connections++ < 2 ? 1_500_000 : undefined),
+    });
+    const settings = { ...newcomer(), HF_ENDPOINT: proxy.url };
+    const path = String(await hubCall(python, settings, 'hf_hub_download', file));
+    await proxy.close();
+    expect(proxy.cuts).toBe(2);
+    expect((await readFile(path)).equals(await readFile(join(TINY, file.filename)))).toBe(true);
   });
 
   it('lists, and describes by SHA-256', async (context) => {
