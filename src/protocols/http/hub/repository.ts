@@ -1,6 +1,5 @@
 import type { CatalogReader, ResolvedRevision } from '../../../catalog/catalog-reader.js';
-import { walkTree, type Directory, type TreeFile } from '../../../catalog/file-tree.js';
-import { wholeFile } from '../../../catalog/slice.js';
+import { walkTree, type Directory, type FileNode } from '../../../catalog/file-tree.js';
 import {
   parseSliceRepository,
   sliceCommit,
@@ -21,7 +20,7 @@ import { knownFile, sliceFile, type HubFile } from './hub-file.js';
 /** What of a store a client of the Hub may see. */
 export interface HubView {
   readonly catalog: CatalogReader;
-  /** The views; slices are those of the directory `slices`. */
+  /** The views, from which the content of files comes. */
   readonly tree: Directory;
 }
 
@@ -33,7 +32,7 @@ export interface Repository {
   /** All files, ascending by path. */
   list(): Promise<readonly HubFile[]>;
   /** The file at `path`, or undefined. */
-  open(path: string): Promise<{ readonly file: HubFile; readonly content: TreeFile } | undefined>;
+  open(path: string): Promise<{ readonly file: HubFile; readonly content: FileNode } | undefined>;
 }
 
 /** How git calls what is meant if nothing is named. */
@@ -48,7 +47,7 @@ export async function findRepository(view: HubView, name: ModelName, revision: s
   const wanted = revision === HEAD ? DEFAULT_REF : revision;
   const slice = await sliceOf(view.catalog, name);
   if (slice !== undefined) return findSlice(view, name, slice, wanted);
-  return wholeModel(await resolve(view.catalog, name, wanted));
+  return wholeModel(view, await resolve(view.catalog, name, wanted));
 }
 
 /** Reads the name of a repository; throws HubError `RepoNotFound` for what can be no name. */
@@ -80,16 +79,19 @@ async function exists(catalog: CatalogReader, model: ModelName): Promise<boolean
   return (await catalog.refs(model)).size > 0;
 }
 
-function wholeModel({ model, revision, manifest }: ResolvedRevision): Repository {
+function wholeModel({ tree }: HubView, { model, revision, manifest }: ResolvedRevision): Repository {
   return {
     name: model,
     commit: revision,
     list: () => Promise.resolve(manifest.files.map(({ path, size, blob }) => knownFile(path, size, blob))),
-    open: (path) => {
+    open: async (path) => {
       const found = manifest.file(path);
-      return Promise.resolve(
-        found && { file: knownFile(path, found.size, found.blob), content: wholeFile(found) },
-      );
+      if (found === undefined) return undefined;
+      const place = ['models', model.org, `${model.name}@${revision}`, ...path.split('/')];
+      const node = await walkTree(tree, place);
+      return node?.kind === 'file'
+        ? { file: knownFile(path, found.size, found.blob), content: node }
+        : undefined;
     },
   };
 }
