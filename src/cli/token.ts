@@ -4,7 +4,13 @@ import type { Command } from 'commander';
 import { TokenCommands, type MadeToken } from '../app/store/token-commands.js';
 import { StoreLayout } from '../catalog/store-layout.js';
 import { ROLES, type Role } from '../core/access.js';
-import { formatJoinString, isAddress, parseToken } from '../core/cluster-token.js';
+import {
+  formatHubToken,
+  formatJoinString,
+  isAddress,
+  parseJoinString,
+  parseToken,
+} from '../core/cluster-token.js';
 import { CalyxError } from '../core/errors.js';
 import { parseDuration } from '../core/duration.js';
 import { note, print, printJson, printTable } from './terminal.js';
@@ -21,6 +27,7 @@ interface CreateOptions extends DataOptions {
   readonly expires?: string;
   readonly name?: string;
   readonly address: readonly string[];
+  readonly hub?: boolean;
 }
 
 const DATA = [
@@ -55,6 +62,7 @@ function createCommand(token: Command): void {
       [],
     )
     .option(...DATA)
+    .option('--hub', 'print settings for clients of the Hugging Face Hub instead of the line to paste')
     .option('--json', 'print the join string and the id as JSON')
     .option('--verbose', 'show where errors come from')
     .action((options: CreateOptions) =>
@@ -97,14 +105,27 @@ function createCommand(token: Command): void {
           note(
             'the store that runs here speaks plain HTTP: the token is for those at --address, and would travel in clear to this one',
           );
-        if (options.json === true) printJson({ join, id: made.id, name, role, models });
-        else {
+        const hub = options.hub === true ? hubSettings(join, made) : undefined;
+        if (options.json === true)
+          printJson({ join, id: made.id, name, role, models, ...(hub !== undefined && { hub }) });
+        else if (hub !== undefined) {
+          note(`token ${made.id} (${name}): ${role}, ${models}. For a client of the Hub:\n`);
+          for (const [variable, value] of Object.entries(hub)) print(`${variable}=${value}`);
+          if (made.secured) note('\nand SSL_CERT_FILE: the ca.pem that calyx join writes (docs/hub.md)');
+        } else {
           note(`token ${made.id} (${name}): ${role}, ${models}. On the other machine:\n`);
           print(`calyx join '${join}'`);
         }
         return 0;
       }),
     );
+}
+
+/** By which variables a client of the Hub finds the store and is let in. */
+function hubSettings(join: string, { secured }: MadeToken): Readonly<Record<string, string>> {
+  const { addresses, token } = parseJoinString(join);
+  const endpoint = `${secured ? 'https' : 'http'}://${addresses[0] ?? ''}`;
+  return { HF_ENDPOINT: endpoint, HF_TOKEN: formatHubToken(token) };
 }
 
 function listCommand(token: Command): void {

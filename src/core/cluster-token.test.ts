@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatJoinString, parseJoinString, parseToken } from './cluster-token.js';
+import { formatHubToken, formatJoinString, parseJoinString, parseToken } from './cluster-token.js';
 
 const SECRET = 'c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I';
 const FINGERPRINT = 'ZmluZ2VycHJpbnQtZmluZ2VycHJpbnQtZmluZ2VycHI';
@@ -40,6 +40,31 @@ describe('join strings', () => {
     expect(message).toContain(problem);
     expect(message).not.toContain(SECRET.slice(0, 20));
   });
+});
+
+describe('the form for clients of the Hub', () => {
+  // The bytes of both in hexadecimal digits, by xxd.
+  const SECRET_HEX = '7365637265742d7365637265742d7365637265742d7365637265742d73656372';
+  const FINGERPRINT_HEX = '66696e6765727072696e742d66696e6765727072696e742d66696e6765727072';
+  const HUB = `hf_calyx10123456789ab${SECRET_HEX}${FINGERPRINT_HEX}`;
+
+  it('is the same token', () => {
+    const token = { id: '0123456789ab', secret: SECRET, fingerprint: FINGERPRINT };
+    expect(formatHubToken(token)).toBe(HUB);
+    expect(parseToken(HUB)).toEqual(token);
+  });
+
+  it('is what such clients look for', () => {
+    // llama.cpp: 'hf_', then letters and digits, 37 to 256 characters in all.
+    expect(HUB).toMatch(/^hf_[A-Za-z0-9]{34,253}$/);
+  });
+
+  it.each([[`${HUB}0`], [HUB.slice(0, -1)], [HUB.toUpperCase()], [HUB.replace('hf_', '')]])(
+    'is nothing else: %j',
+    (text) => {
+      expect(parseToken(text)).toBeUndefined();
+    },
+  );
 });
 
 describe('parseToken', () => {

@@ -20,6 +20,8 @@ export interface JoinString {
   readonly token: ClusterToken;
 }
 
+// Some clients of the Hub send only what looks like a token of the Hub: 'hf_' with letters and digits.
+const HUB_TOKEN = /^hf_calyx1([0-9a-f]{12})([0-9a-f]{64})([0-9a-f]{64})$/;
 const TOKEN = /^calyx1\.([0-9a-f]{12})\.([A-Za-z0-9_-]{43})\.([A-Za-z0-9_-]{43})$/;
 const JOIN = /^calyx:\/\/([^/#\s]+)\/?#(\S+)$/;
 const PASTED = /^\s*(?:npx )?calyx join (['"]?)(.*)\1\s*$/;
@@ -31,11 +33,23 @@ export function formatToken({ id, secret, fingerprint }: ClusterToken): string {
   return `calyx1.${id}.${secret}.${fingerprint}`;
 }
 
-/** Reads a token; undefined if it is none. */
+/** The text of a token for clients that send only what looks like a token of the Hub: `hf_`, letters and digits. */
+export function formatHubToken({ id, secret, fingerprint }: ClusterToken): string {
+  const digits = [secret, fingerprint].map((bytes) => Buffer.from(bytes, 'base64url').toString('hex'));
+  return `hf_calyx1${id}${digits.join('')}`;
+}
+
+/** Reads a token, in either of its two forms; undefined if it is none. */
 export function parseToken(text: string): ClusterToken | undefined {
-  const [, id, secret, fingerprint] = TOKEN.exec(text) ?? [];
+  const hub = HUB_TOKEN.exec(text);
+  const [, id, secret, fingerprint] = hub ?? TOKEN.exec(text) ?? [];
   if (id === undefined || secret === undefined || fingerprint === undefined) return undefined;
-  return { id, secret, fingerprint };
+  if (hub === null) return { id, secret, fingerprint };
+  return { id, secret: fromHex(secret), fingerprint: fromHex(fingerprint) };
+}
+
+function fromHex(digits: string): string {
+  return Buffer.from(digits, 'hex').toString('base64url');
 }
 
 /** True if a text was meant to be a join string. */

@@ -14,6 +14,7 @@ const PAGES = [
   'CHANGELOG.md',
   'docs/cli.md',
   'docs/formats.md',
+  'docs/hub.md',
   'docs/nfs-conformance.md',
   'docs/nfs.md',
   'docs/performance.md',

@@ -49,6 +49,10 @@ export async function questionFor(door: string, { column, token }: Comer, places
     }
     case 'GET /v1/models/acme/tiny/revisions/main':
       return { ...just, route: '/v1/models/:org/:name/revisions/:revision' };
+    case 'POST /api/models/acme/tiny/paths-info/main': {
+      const route = '/api/models/:org/:name/paths-info/:revision';
+      return { ...just, body: { paths: ['config.json'] }, route };
+    }
     case 'GET /v1/manifests/SHA256':
       return { ...just, path: `/v1/manifests/${places.manifest}`, route: '/v1/manifests/:digest' };
     case 'GET /v1/blobs/SHA256':
@@ -86,8 +90,18 @@ export async function questionFor(door: string, { column, token }: Comer, places
     case 'DELETE /v1/stage/sessions/ID':
       return { ...just, path: `/v1/stage/sessions/${places.session}` };
     default:
-      return { ...just, ...(named.startsWith('/tree/') && { route: '/tree/*' }) };
+      return { ...just, ...hubRoute(named), ...(named.startsWith('/tree/') && { route: '/tree/*' }) };
   }
+}
+
+/** What the audit log calls a path of the Hub's API. */
+function hubRoute(path: string): { readonly route?: string } {
+  const word = path.split('/')[3] ?? '';
+  if (path.startsWith('/api/models/')) {
+    const below = { refs: '/refs', tree: '/tree/:revision' }[path.split('/')[5] ?? ''] ?? '';
+    return { route: `/api/models/:org/:name${below}` };
+  }
+  return word === 'resolve' || word === 'raw' ? { route: `/:org/:name/${word}/:revision/*` } : {};
 }
 
 /** What opens a session on the node. */

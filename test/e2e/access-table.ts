@@ -26,6 +26,15 @@ export const ACCESS_TABLE = `
 | GET /tree/models/acme/tiny/config.json       | 401     | 401   | 401     | 401     | 401     | 200  | 200  | 200   | 404       | 404       | 404        | 200  | 401         |
 | GET /tree/hub/models--acme--tiny/refs/main   | 401     | 401   | 401     | 401     | 401     | 200  | 200  | 200   | 404       | 404       | 404        | 200  | 401         |
 | GET /tree/slices/acme/tiny/0-1/config.json   | 401     | 401   | 401     | 401     | 401     | 200  | 200  | 200   | 404       | 404       | 404        | 200  | 401         |
+| GET /api/models                              | 401     | 401   | 401     | 401     | 401     | 200  | 200  | 200   | none      | none      | none       | 200  | 401         |
+| GET /api/models/acme/tiny                    | 401     | 401   | 401     | 401     | 401     | 200  | 200  | 200   | 404       | 404       | 404        | 200  | 401         |
+| GET /api/models/acme/tiny_blocks_0-1         | 401     | 401   | 401     | 401     | 401     | 200  | 200  | 200   | 404       | 404       | 404        | 200  | 401         |
+| GET /api/models/acme/tiny/refs               | 401     | 401   | 401     | 401     | 401     | 200  | 200  | 200   | 404       | 404       | 404        | 200  | 401         |
+| GET /api/models/acme/tiny/tree/main          | 401     | 401   | 401     | 401     | 401     | 200  | 200  | 200   | 404       | 404       | 404        | 200  | 401         |
+| POST /api/models/acme/tiny/paths-info/main   | 401     | 401   | 401     | 401     | 401     | 200  | 200  | 200   | 404       | 404       | 404        | 200  | 401         |
+| GET /acme/tiny/resolve/main/config.json      | 401     | 401   | 401     | 401     | 401     | 200  | 200  | 200   | 404       | 404       | 404        | 200  | 401         |
+| GET /acme/tiny_blocks_0-1/raw/main/slice.json | 401     | 401   | 401     | 401     | 401     | 200  | 200  | 200   | 404       | 404       | 404        | 200  | 401         |
+| GET /api/whoami-v2                           | 401     | 401   | 401     | 401     | 401     | 200  | 200  | 200   | 200       | 200       | 200        | 200  | 401         |
 | GET /v1/nodes                                | 401     | 401   | 401     | 401     | 401     | 200  | 200  | 200   | none      | none      | none       | 200  | 401         |
 | PUT /v1/nodes/ID                             | 401     | 401   | 401     | 401     | 401     | 403  | 200  | 200   | 403       | 404       | 404        | 200  | 401         |
 | DELETE /v1/nodes/ID, its own                 | 401     | 401   | 401     | 401     | 401     | 403  | 200  | 200   | -         | -         | -          | 200  | 401         |

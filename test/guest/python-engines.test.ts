@@ -78,14 +78,24 @@ describe.skipIf(guestUnavailable() !== undefined)('engines in Python on a mount'
     });
   });
 
-  it('transformers computes the golden logits from the slice of all blocks', async (context) => {
-    const python = enginesPython(context);
-    const { name, path, blocks } = MODELS[0] ?? { name: '', path: '', blocks: 0 };
-    const cases = readGolden(path).cases.map(({ prompt, tokens, last_logits: logits }) => ({
+  const golden = (path: string) =>
+    readGolden(path).cases.map(({ prompt, tokens, last_logits: logits }) => ({
       ids: tokens ?? (prompt as number[]),
       logits,
     }));
-    await expectLogits(python, slice('4.2', name, `0-${blocks}+embed+head`), cases, inGuest);
+
+  it('transformers computes the golden logits from the slice of all blocks', async (context) => {
+    const python = enginesPython(context);
+    const { name, path, blocks } = MODELS[0] ?? { name: '', path: '', blocks: 0 };
+    await expectLogits(python, slice('4.2', name, `0-${blocks}+embed+head`), golden(path), inGuest);
+  });
+
+  it('transformers takes the view hub/ for its cache, which it cannot write', async (context) => {
+    const python = enginesPython(context);
+    const { name, path } = MODELS[0] ?? { name: '', path: '' };
+    const settings = [`HF_HUB_CACHE=${mounts.get('4.1') ?? ''}/hub`, 'HF_HUB_OFFLINE=1'];
+    const inCache: RunCommand = (command, args) => inGuest('env', [...settings, command, ...args]);
+    await expectLogits(python, `acme/${name}`, golden(path), inCache);
   });
 
   it("Petals' own loader loads a block", async (context) => {

@@ -1,6 +1,6 @@
-"""Loads a block as a Petals server does: petals_block.py DIR BLOCK, or --check to see only whether Petals can be imported
+"""Loads a block as a Petals server does: petals_block.py MODEL BLOCK, or --check to see only whether Petals can be imported
 
-Calls Petals' own `load_pretrained_block` on a local directory and prints as JSON, for every parameter of the block by the name that
+Calls Petals' own `load_pretrained_block` on a local directory, or with HF_HUB_OFFLINE=0 on ORG/NAME at HF_ENDPOINT, and prints as JSON, for every parameter of the block by the name that
 Petals gives it, its dtype, shape and the SHA-256 of its bytes.
 
 Nothing is stubbed: Petals, hivemind, tensor_parallel, accelerate and transformers are the published ones (requirements-petals.txt says
@@ -17,7 +17,7 @@ import tempfile
 # Petals tries for ever to get a file that it cannot read; after so long this process ends.
 DEADLINE_SECONDS = 120
 
-os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import torch

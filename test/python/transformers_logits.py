@@ -1,6 +1,7 @@
-"""Runs a complete model with transformers on the CPU: transformers_logits.py DIR PROMPT_IDS..., or --check to see only whether
+"""Runs a complete model with transformers on the CPU: transformers_logits.py MODEL PROMPT_IDS..., or --check to see only whether
 it can be imported
 
+MODEL is a directory, or ORG/NAME in the cache that HF_HUB_CACHE names; with HF_HUB_OFFLINE=0 also at HF_ENDPOINT.
 Each PROMPT_IDS is a list of token ids such as 1,2,3. Prints as JSON {"architecture": ..., "logits": [...]} with the logits after each
 prompt, computed in float32. transformers only warns of weights that it does not find and makes them up, so this fails where it had to.
 """
@@ -9,7 +10,7 @@ import json
 import os
 import sys
 
-os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import torch

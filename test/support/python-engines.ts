@@ -73,7 +73,7 @@ const STUCK_MS = 180_000;
 export const runHere: RunCommand = (command, args) => start(command, args, { timeout: STUCK_MS }).ended;
 
 /** Runs one of the scripts in test/python and reads the JSON that it prints. */
-async function runScript(
+export async function runScript(
   python: string,
   run: RunCommand,
   script: string,

@@ -186,7 +186,9 @@ export function certificateOf(data: string): string {
 function codeOf(status: number, body: string): string | undefined {
   if (status < 400) return undefined;
   try {
-    return (JSON.parse(body) as { error?: { code?: string } }).error?.code;
+    const told = JSON.parse(body) as { error?: { code?: string } | string; code?: string };
+    // In the form of the Hub the error is a text, and the code stands beside it.
+    return typeof told.error === 'string' ? told.code : told.error?.code;
   } catch {
     return undefined;
   }

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { ModelName } from '../../core/names.js';
 import { HashPool, type OnBytes } from '../../catalog/ingest/hash-pool.js';
+import { refuseReservedName } from '../../catalog/reserved-names.js';
 import { readSource, stageModel, type ImportMode } from '../../catalog/ingest/stage-model.js';
 import { StoreLayout } from '../../catalog/store-layout.js';
 import { commandManager } from '../store/manage.js';
@@ -42,6 +43,7 @@ export async function addModel(options: AddOptions): Promise<Added> {
   const layout = new StoreLayout(resolve(options.dataDirectory));
   const { model, signal } = options;
   const directory = resolve(options.directory);
+  refuseReservedName(model);
   await refuseReplica(layout);
   // Before anything is made: what cannot be added leaves no trace.
   const source = await readSource(directory, model);

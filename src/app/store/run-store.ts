@@ -9,6 +9,7 @@ import { StoreLayout } from '../../catalog/store-layout.js';
 import { accessRoutes } from '../../cluster/access-routes.js';
 import { NodeRegistry } from '../../cluster/node-registry.js';
 import { nodeRoutes } from '../../cluster/node-routes.js';
+import type { Grant } from '../../core/access.js';
 import { CalyxError, fileError, isCalyxError } from '../../core/errors.js';
 import { formatModelName, type ModelName } from '../../core/names.js';
 import { catalogRoutes } from '../../protocols/http/catalog-routes.js';
@@ -22,6 +23,7 @@ import {
 import { FairShare } from '../../protocols/http/fair-share.js';
 import { isLoopback } from '../../protocols/http/guard.js';
 import { healthRoutes } from '../../protocols/http/health-routes.js';
+import { hubRoutes } from '../../protocols/http/hub/hub-routes.js';
 import { BufferPool } from '../../storage/buffer-pool.js';
 import { acquireOwnership } from '../../storage/files/ownership.js';
 import { CoalesceLayer } from '../../storage/layers/coalesce.js';
@@ -157,12 +159,19 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
       tokensAgeSeconds: replica && (() => replica.tokensAgeSeconds()),
     });
     const views = new ModelViews(catalog);
-    contentRoutes(server, {
+    const content = {
       source,
-      view: (grant) => views.of(grant),
+      view: (grant: Grant) => views.of(grant),
       share: new FairShare(),
-      onSent: (bytes) => blobBytesSent.inc(bytes),
-      onCutOff: (url, error) => config.logger.error({ err: error, url }, 'an answer was cut off'),
+      onSent: (bytes: number) => blobBytesSent.inc(bytes),
+      onCutOff: (url: string, error: unknown) =>
+        config.logger.error({ err: error, url }, 'an answer was cut off'),
+    };
+    contentRoutes(server, content);
+    hubRoutes(server, {
+      ...content,
+      onFailed: (url, error, reference) =>
+        config.logger.error({ err: error, reference, url }, 'request failed'),
     });
     catalogRoutes(server, (grant) => views.of(grant).catalog);
     nodeRoutes(server, registry);

@@ -3,11 +3,11 @@ import { createServer as createHttps, Server as HttpsServer } from 'node:https';
 import { createServer } from 'node:net';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import { hasRole, type Grant, type TlsSettings } from '../../core/access.js';
+import type { TlsSettings } from '../../core/access.js';
 import type { Door, Doorkeeper } from '../../core/doorkeeper.js';
 import { CalyxError } from '../../core/errors.js';
-import { toWireError } from '../../core/wire-error.js';
 import { admitRequests, setRefusalHeaders } from './admission.js';
+import { answerOf, isFailure } from './answer-of.js';
 import { FrontDoor } from './front-door.js';
 import { checkOrigin } from './guard.js';
 import { RequestsUnderWay } from './requests-under-way.js';
@@ -81,13 +81,10 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     return secure;
   };
   const answerError = (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
-    // Not there until it is known who asks.
-    const grant = request.grant as Grant | null | undefined;
-    const forAdmin = grant != null && hasRole(grant, 'admin');
-    const { status, body, reference } = toWireError(error, { forAdmin });
+    const answer = answerOf(error, request);
+    const { status, body, reference } = answer;
     const { method, url } = request;
-    if (status >= 500 || reference !== undefined)
-      options.logger.error({ err: error, reference, method, url }, 'request failed');
+    if (isFailure(answer)) options.logger.error({ err: error, reference, method, url }, 'request failed');
     return reply.status(status).send(body);
   };
   const server: FastifyInstance = fastify({
