@@ -4,6 +4,7 @@ import { CHUNK_BYTES, ChunkLayout } from '../core/chunking.js';
 import { DIGEST_BYTES, isDigest, sha256, type Digest } from '../core/digest.js';
 import { CalyxError, errorMessage } from '../core/errors.js';
 import { parseFilePath } from '../core/names.js';
+import { MAX_SHARED_TENSORS } from '../weights/gguf/gguf-block-map.js';
 import { checkMetadata, type GgufMetadata } from '../weights/gguf/gguf-metadata.js';
 import { checkGgufTensor } from '../weights/gguf/gguf-tensor.js';
 import type { WeightFormat } from '../weights/parts.js';
@@ -21,8 +22,6 @@ export const MAX_MANIFEST_BYTES = 64 * 1024 * 1024;
 const MAX_FILES = 100_000;
 const MAX_TENSORS = 1_000_000;
 const MAX_BLOCKS = 10_000;
-/** Tensors that all blocks of a GGUF model have in common; there are three names for such. */
-const MAX_SHARED_TENSORS = 8;
 
 // A tensor is an array, [name, dtype, shape, offset, length], because there may be tens of thousands.
 const tensorSchema = z.tuple([z.string(), z.string(), z.array(z.number()), z.number(), z.number()]);

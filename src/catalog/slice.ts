@@ -1,4 +1,5 @@
 import { formatModelName, type ModelName } from '../core/names.js';
+import { MAX_ALIGNMENT } from '../weights/gguf/gguf-metadata.js';
 import { layOutGgufPart } from '../weights/gguf/gguf-part.js';
 import { layOutPart, partFile, type PartId } from '../weights/parts.js';
 import { INDEX_FILE } from '../weights/model-directory.js';
@@ -105,6 +106,9 @@ function layOutFile(
   return { content: treeFile(joinSegments([{ literal: header }, ...data])), tensors };
 }
 
+/** One for all paddings, which may be many. */
+const ZEROS = Buffer.alloc(MAX_ALIGNMENT);
+
 /** A part of a GGUF model. Whatever further metadata it carries is read where it stands in the model's file. */
 function ggufSegments(
   { blob, gguf }: NonNullable<Manifest['gguf']>,
@@ -118,7 +122,7 @@ function ggufSegments(
     { literal: descriptions },
     ...tensors.flatMap(({ file, offset, length }, index) => [
       { blob: file.blob, offset, length },
-      { literal: Buffer.alloc(padding[index] ?? 0) },
+      { literal: ZEROS.subarray(0, padding[index]) },
     ]),
   ]);
 }

@@ -296,6 +296,33 @@ describe('a GGUF model', SLOW, () => {
     expect(verified.stdout + verified.stderr).toContain('blk.1.q6_k.weight');
   });
 
+  it('as a slice on a disk is refused by calyx node, too', async (context) => {
+    ggufPython(context);
+    const into = join(scratch, 'slice-of-tiny');
+    await calyxJson(
+      'fetch',
+      'org/tiny',
+      '--store',
+      store.url,
+      '--into',
+      into,
+      '--blocks',
+      '0:12',
+      '--embed',
+      '--head',
+    );
+    const ended = await calyx('node', '--slice', into, '--listen', '127.0.0.1:0', '--store', store.url);
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toContain('org/tiny is a GGUF model');
+  });
+
+  it('of this disk is planned without a store', async (context) => {
+    ggufPython(context);
+    const { parts } = (await calyxJson('inspect', tiny)) as unknown as { parts: { bytes: number }[] };
+    const planned = await calyxJson('fetch', tiny, '--blocks', '4:6', '--dry-run');
+    expect(planned['bytesFetched']).toBe((parts[5]?.bytes ?? 0) + (parts[6]?.bytes ?? 0));
+  });
+
   it.for([
     ['node', ['--model', 'org/tiny', '--blocks', '0:4', '--listen', '127.0.0.1:0']],
     ['run', ['org/tiny', 'hello']],

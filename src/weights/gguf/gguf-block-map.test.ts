@@ -119,6 +119,7 @@ describe('mapGgufBlocks', () => {
     ['an encoder', ['enc.blk.0.attn_q.weight', 'dec.blk.0.attn_q.weight'], 1, 'unsupported', 'encoder-decoder'],
     ['a block too many', ['blk.0.w', 'blk.1.w'], 1, 'invalid-model', '"blk.1.w" belongs to block 1'],
     ['endlessly many', ['blk.0.w'], 2 ** 31, 'invalid-model', 'claims 2147483648 blocks'],
+    ['endlessly many tensors for all blocks', ['blk.0.w', ...Array.from({ length: 9 }, (_, index) => `rope_factors_${index}.weight`)], 1, 'invalid-model', 'has 9 tensors that all blocks need'],
     ['endlessly many by name', ['blk.99999.w'], undefined, 'invalid-model', 'claims 100000 blocks'],
   ] as const)('refuses %s', async (_, names, claimed, code, says) => {
     await expectError(() => mapGgufBlocks(tensors(names), claimed, 'some/path'), code, 'some/path', says);

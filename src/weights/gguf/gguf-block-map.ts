@@ -13,6 +13,8 @@ const PROJECTION = /^output\.weight$/;
 const EMBEDDING = /^token_embd\.weight$/;
 /** What every block needs and the file has once: factors of the rotary embedding (Llama 3.1, Phi-3). */
 const SHARED = /^rope_(?:freqs|factors_\w+)(?:\.|$)/;
+/** Bounds how often a tensor may be counted; there are three names. */
+export const MAX_SHARED_TENSORS = 8;
 /** A layer that predicts further tokens counts as a block in GGUF, after the last one. */
 const PREDICTION = /^nextn\./;
 
@@ -56,6 +58,11 @@ export function mapGgufBlocks(
     throw new CalyxError('unsupported', `${path}: no blocks among its ${tensors.length} tensors`, {
       hint: 'Calyx looks for names such as blk.0.attn_q.weight',
     });
+  if (shared.length > MAX_SHARED_TENSORS)
+    throw new CalyxError(
+      'invalid-model',
+      `${path} has ${shared.length} tensors that all blocks need, more than any model has`,
+    );
   if (layers.size === 0) embed.push(...shared);
   let blockCount = claimed ?? Math.max(...layers.keys()) + 1;
   if (blockCount > MAX_BLOCK_COUNT)

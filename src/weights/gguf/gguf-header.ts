@@ -32,8 +32,8 @@ export interface GgufHeader {
   readonly tensors: readonly Tensor[];
 }
 
-/** Far more than any model has. */
-const MAX_TENSORS = 1_000_000;
+/** Far more than any model has: the experts of a layer are one tensor. */
+const MAX_TENSORS = 100_000;
 /** The shortest description of a tensor: a name of one byte, the number of dimensions, type, offset. */
 const TENSOR_BYTES = 8 + 1 + 4 + 4 + 8;
 

@@ -27,7 +27,8 @@ export const MAX_PAIRS = 65_536;
 /** The key that says at multiples of how many bytes tensors begin, and what holds without it. */
 export const ALIGNMENT_KEY = 'general.alignment';
 export const DEFAULT_ALIGNMENT = 32;
-const MAX_ALIGNMENT = 65_536;
+/** No file has more than some hundreds. */
+export const MAX_ALIGNMENT = 65_536;
 
 /** True for what general.alignment may be: a power of two, a multiple of 8 by the specification; and not absurd. */
 export function isAlignment(value: unknown): value is number {
