@@ -58,8 +58,8 @@ export async function readModel(path: string): Promise<ModelWeights> {
     throw fileError(error, 'cannot read', path);
   });
   if (!names.some((name) => name === INDEX_FILE || name.endsWith('.safetensors'))) {
-    const gguf = findGguf(names, path);
-    if (gguf !== undefined) return readGgufModel(join(path, gguf));
+    const gguf = await findGguf(names, path);
+    if (gguf !== undefined) return readGgufModel(join(path, gguf), path);
   }
   const config = names.includes('config.json')
     ? parseModelConfig(await readText(join(path, 'config.json')), join(path, 'config.json'))

@@ -72,6 +72,19 @@ describe('a GGUF model', () => {
     },
   );
 
+  it('split, in a directory of its own', async () => {
+    const files = Object.entries(SPLITS).map(([name, bytes]) => [`Q8_0/${name}`, bytes]);
+    const directory = await directoryWith({
+      ...(Object.fromEntries(files) as typeof SPLITS),
+      'README.md': '',
+    });
+    const { shards, tensors } = await readModel(directory);
+    expect(shards.map(({ path }) => path)).toEqual(Object.keys(SPLITS).map((name) => `Q8_0/${name}`));
+    expect(tensors[0]?.file).toBe('Q8_0/m-00001-of-00003.gguf');
+    await writeFile(join(directory, 'README.gguf'), WHOLE);
+    expect((await readModel(directory)).shards.map(({ path }) => path)).toEqual(['README.gguf']);
+  });
+
   it('gives way to safetensors beside it', async () => {
     const directory = await directoryWith({ 'some.gguf': WHOLE, 'model.safetensors': 'x' });
     await expectError(() => readModel(directory), 'invalid-model', 'model.safetensors');
@@ -80,6 +93,7 @@ describe('a GGUF model', () => {
   const { 'm-00002-of-00003.gguf': second, ...gap } = SPLITS;
   it.each<[string, Readonly<Record<string, Uint8Array>>, string, 'invalid-model' | 'unsupported', string[]]>([
     ['several models', { 'm-Q4_K_M.gguf': WHOLE, 'm-Q8_0.gguf': WHOLE }, '', 'unsupported', ['holds 2 GGUF models', 'm-Q4_K_M.gguf', 'm-Q8_0.gguf']],
+    ['several models in directories of their own', { 'a/m.gguf': WHOLE, 'b/m.gguf': WHOLE }, '', 'unsupported', ['holds 2 GGUF models', 'a/m.gguf', 'b/m.gguf']],
     ['a missing file', gap, '', 'invalid-model', ['m-00002-of-00003.gguf is missing', 'finish the download']],
     ['files in the wrong order', { ...gap, 'm-00002-of-00003.gguf': split(2, 3, ['blk.0.w']) }, '', 'invalid-model', ['number 2 of 3']],
     ['a file of another split', { ...gap, 'm-00002-of-00003.gguf': split(1, 4, ['blk.0.w']) }, '', 'invalid-model', ['number 2 of 3']],

@@ -1,4 +1,5 @@
-import { basename, dirname, join } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { basename, dirname, join, relative } from 'node:path';
 import { CalyxError, isCalyxError } from '../../core/errors.js';
 import type { ModelConfig } from '../model-config.js';
 import type { ModelWeights, Shard } from '../model-directory.js';
@@ -11,6 +12,8 @@ import { readGgufFile, type GgufFile } from './gguf-file.js';
 const SPLIT_NAME = /^(.*-)(\d{5})-of-(\d{5})\.gguf$/;
 /** Far more than any model has. */
 const MAX_SPLITS = 10_000;
+/** Far more than a model has; names of files among them cost a failed look. */
+const MAX_DIRECTORIES = 1000;
 /** Projectors of other senses lie beside models that have them; they are files of their own. */
 const COMPANION = /^mmproj/i;
 
@@ -18,14 +21,15 @@ const COMPANION = /^mmproj/i;
  * Reads a model that is one GGUF file, or is split over several.
  *
  * @param path the file; of a model that is split any of them
- * @returns the weights; the paths of the shards are relative to the file's directory
+ * @param directory of the model, to which the paths of shards are relative
  * @throws CalyxError `invalid-model`, `unsupported`, `not-found`, `unreadable`
  */
-export async function readGgufModel(path: string): Promise<ModelWeights> {
+export async function readGgufModel(path: string, directory = dirname(path)): Promise<ModelWeights> {
   const name = basename(path);
+  const shown = (file: string): string => relative(directory, join(dirname(path), file));
   const given = await readGgufFile(path);
   const count = pair(given, 'split.count');
-  if (count === undefined || count === 0 || count === 1) return assemble(path, [[name, given]]);
+  if (count === undefined || count === 0 || count === 1) return assemble(path, [[shown(name), given]]);
   const match = SPLIT_NAME.exec(name);
   if (typeof count !== 'number' || count > MAX_SPLITS || match === null || Number(match[3]) !== count)
     throw invalidGguf(
@@ -41,7 +45,7 @@ export async function readGgufModel(path: string): Promise<ModelWeights> {
         join(dirname(path), shard),
         `it does not say that it is number ${index + 1} of ${count} files of a model`,
       );
-    shards.push([shard, file]);
+    shards.push([shown(shard), file]);
   }
   const expected = pair(given, 'split.tensors.count');
   const found = shards.reduce((sum, [, { tensors }]) => sum + tensors.length, 0);
@@ -54,13 +58,30 @@ export async function readGgufModel(path: string): Promise<ModelWeights> {
 }
 
 /**
- * Finds the GGUF model among the names of a directory.
+ * Finds the GGUF model in a directory; where none lies in the directory itself, in those directly below it, for repositories of
+ * several quantisations have a directory for each that is split.
  *
- * @returns one of its files, or undefined if there is none
+ * @param names of what lies in the directory
+ * @returns one of its files, relative to the directory, or undefined if there is none
  * @throws CalyxError `unsupported` if there are several models
  */
-export function findGguf(names: readonly string[], directory: string): string | undefined {
-  const files = names.filter((name) => name.endsWith('.gguf') && !COMPANION.test(name)).sort();
+export async function findGguf(names: readonly string[], directory: string): Promise<string | undefined> {
+  const here = ggufFiles(names);
+  if (here.length > 0) return oneModel(here, directory);
+  const below: string[] = [];
+  for (const name of names.filter((each) => !each.startsWith('.')).slice(0, MAX_DIRECTORIES)) {
+    const entries = await readdir(join(directory, name)).catch(() => [] as string[]);
+    below.push(...ggufFiles(entries).map((entry) => join(name, entry)));
+  }
+  return oneModel(below, directory);
+}
+
+function ggufFiles(names: readonly string[]): string[] {
+  return names.filter((name) => name.endsWith('.gguf') && !COMPANION.test(name));
+}
+
+function oneModel(names: readonly string[], directory: string): string | undefined {
+  const files = [...names].sort();
   const models = new Map(files.map((name) => [name.replace(SPLIT_NAME, '$1*-of-$3.gguf'), name]));
   if (models.size <= 1) return files[0];
   throw new CalyxError('unsupported', `${directory} holds ${models.size} GGUF models`, {
