@@ -94,6 +94,7 @@ describe('a GGUF model', () => {
   it.each<[string, Readonly<Record<string, Uint8Array>>, string, 'invalid-model' | 'unsupported', string[]]>([
     ['several models', { 'm-Q4_K_M.gguf': WHOLE, 'm-Q8_0.gguf': WHOLE }, '', 'unsupported', ['holds 2 GGUF models', 'm-Q4_K_M.gguf', 'm-Q8_0.gguf']],
     ['several models in directories of their own', { 'a/m.gguf': WHOLE, 'b/m.gguf': WHOLE }, '', 'unsupported', ['holds 2 GGUF models', 'a/m.gguf', 'b/m.gguf']],
+    ['a slice', { 'embed.gguf': WHOLE, 'block-00001.gguf': WHOLE, 'slice.json': Buffer.from('{}') }, '', 'unsupported', ['is a slice of a GGUF model', 'block-00001.gguf']],
     ['a missing file', gap, '', 'invalid-model', ['m-00002-of-00003.gguf is missing', 'finish the download']],
     ['files in the wrong order', { ...gap, 'm-00002-of-00003.gguf': split(2, 3, ['blk.0.w']) }, '', 'invalid-model', ['number 2 of 3']],
     ['a file of another split', { ...gap, 'm-00002-of-00003.gguf': split(1, 4, ['blk.0.w']) }, '', 'invalid-model', ['number 2 of 3']],

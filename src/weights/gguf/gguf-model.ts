@@ -3,6 +3,7 @@ import { basename, dirname, join, relative } from 'node:path';
 import { CalyxError, isCalyxError } from '../../core/errors.js';
 import type { ModelConfig } from '../model-config.js';
 import type { ModelWeights, Shard } from '../model-directory.js';
+import { partOfFile } from '../parts.js';
 import type { TensorLocation } from '../tensor.js';
 import { mapGgufBlocks } from './gguf-block-map.js';
 import { invalidGguf, quoted } from './gguf-error.js';
@@ -84,6 +85,11 @@ function oneModel(names: readonly string[], directory: string): string | undefin
   const files = [...names].sort();
   const models = new Map(files.map((name) => [name.replace(SPLIT_NAME, '$1*-of-$3.gguf'), name]));
   if (models.size <= 1) return files[0];
+  if (files.every((name) => partOfFile(name, 'gguf') !== undefined)) {
+    throw new CalyxError('unsupported', `${directory} is a slice of a GGUF model, not a model`, {
+      hint: `each of its parts is a GGUF file: ${join(directory, files[0] ?? '')}`,
+    });
+  }
   throw new CalyxError('unsupported', `${directory} holds ${models.size} GGUF models`, {
     hint: `name one of them: ${[...models.values()]
       .slice(0, 3)
