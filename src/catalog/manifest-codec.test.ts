@@ -10,6 +10,7 @@ import { decodeManifest, encodeManifest, manifestIds, MAX_MANIFEST_BYTES } from 
 
 const vector = (name: string): Buffer => readFileSync(join(ROOT, 'test/vectors', `${name}.manifest`));
 const small = vector('small').toString();
+const gguf = vector('gguf').toString();
 
 interface RawFile {
   path: string;
@@ -28,6 +29,22 @@ interface Raw {
 function changed(change: (raw: Raw) => void): Buffer {
   const raw = JSON.parse(small) as Raw;
   change(raw);
+  return Buffer.from(JSON.stringify(raw));
+}
+
+interface RawGguf {
+  alignment: number;
+  count: number;
+  pairs: string;
+  furtherCount: number;
+  further: [number, number][];
+}
+
+/** The vector of a GGUF model with one thing changed in what it tells of the metadata. */
+function changedGguf(change: (gguf: RawGguf, raw: Raw) => void): Buffer {
+  const raw = JSON.parse(gguf) as Raw;
+  const [, file] = raw.files;
+  change((file as RawFile & { gguf: RawGguf }).gguf, raw);
   return Buffer.from(JSON.stringify(raw));
 }
 
@@ -50,12 +67,15 @@ const tensor =
   };
 
 describe('the stored vectors', () => {
-  test.each(['small', 'qwen3', 'tiny-calyx'] as const)('%s reads and writes as the same bytes', (name) => {
-    const bytes = vector(name);
-    expect(createHash('sha256').update(bytes).digest('hex')).toBe(VECTORS[name].sha256);
-    expect(manifestIds(bytes)).toEqual({ digest: VECTORS[name].sha256, revision: VECTORS[name].revision });
-    expect(Buffer.from(encodeManifest(decodeManifest(bytes))).equals(bytes)).toBe(true);
-  });
+  test.each(['small', 'qwen3', 'tiny-calyx', 'gguf'] as const)(
+    '%s reads and writes as the same bytes',
+    (name) => {
+      const bytes = vector(name);
+      expect(createHash('sha256').update(bytes).digest('hex')).toBe(VECTORS[name].sha256);
+      expect(manifestIds(bytes)).toEqual({ digest: VECTORS[name].sha256, revision: VECTORS[name].revision });
+      expect(Buffer.from(encodeManifest(decodeManifest(bytes))).equals(bytes)).toBe(true);
+    },
+  );
 
   test('are what the script computes', (context) => {
     requirePython(context);
@@ -201,6 +221,31 @@ describe('decodeManifest refuses', () => {
       message: expect.stringMatching(message) as unknown,
     });
   });
+
+  test.each<[string, Buffer, RegExp]>([
+    ['an alignment of 0', changedGguf((own) => (own.alignment = 0)), /alignment/],
+    ['an alignment that takes all memory', changedGguf((own) => (own.alignment = 2 ** 30)), /alignment/],
+    ['an alignment that its pairs do not tell', changedGguf((own) => (own.alignment = 64)), /contradicts the alignment 64/],
+    ['a pair too many', changedGguf((own) => (own.count += 1)), /cut off/],
+    ['a pair too few', changedGguf((own) => (own.count -= 1)), /is not \d+ different pairs/],
+    ['endlessly many pairs', changedGguf((own) => (own.count = Number.MAX_SAFE_INTEGER)), /is not \d+ different pairs/],
+    ['pairs that are none', changedGguf((own) => (own.pairs = Buffer.alloc(14, 1).toString('base64'))), /more than its 14 bytes can hold|metadata/],
+    ['pairs twice', changedGguf((own) => ((own.pairs = Buffer.concat([own.pairs, own.pairs].map((text) => Buffer.from(text, 'base64'))).toString('base64')), (own.count *= 2))), /different pairs/],
+    ['half a pair', changedGguf((own) => (own.furtherCount += 0.5)), /furtherCount/],
+    ['more further pairs than bytes', changedGguf((own) => (own.furtherCount = 100_000)), /cannot be 100000 pairs/],
+    ['metadata beyond the file', changedGguf((own) => (own.further = [[24, 2 ** 40]])), /make no sense/],
+    ['metadata at a negative place', changedGguf((own) => (own.further = [[-24, 100]])), /make no sense/],
+    ['empty metadata', changedGguf((own) => (own.further = [[24, 0]])), /make no sense/],
+    ['metadata that overlaps', changedGguf((own) => own.further.push([30, 100])), /make no sense/],
+    ['metadata among the tensors', changedGguf((own, raw) => (own.further = [[Number(raw.files[1].tensors[0]?.[3]), 100]])), /overlaps another/],
+    ['a digest for another cut', changedGguf((own) => own.further.pop()), /chunk digests|cannot be/],
+    ['a dtype of safetensors', changedGguf((_, raw) => ((raw.files[1].tensors[0] ?? [])[1] = 'F8_E4M3')), /unknown type "F8_E4M3"/],
+    ['a name of 65 bytes', changedGguf((_, raw) => ((raw.files[1].tensors[0] ?? [])[0] = 'n'.repeat(65))), /not usable as the name/],
+    ['two files with metadata', changedGguf((own, raw) => Object.assign(raw.files[0], { gguf: { ...own, furtherCount: 0, further: [] } })), /two files/],
+    ['a dtype of ggml in safetensors', changed(tensor(2, 1, 'Q4_K')), /unknown dtype/],
+  ])('of a GGUF model: %s', (_, bytes, message) => {
+    expect(problem(bytes)).toMatchObject({ code: 'corrupt', message: expect.stringMatching(message) as unknown });
+  }); // prettier-ignore
 
   test('every truncation', () => {
     const bytes = Buffer.from(small);

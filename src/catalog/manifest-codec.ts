@@ -4,9 +4,13 @@ import { CHUNK_BYTES, ChunkLayout } from '../core/chunking.js';
 import { DIGEST_BYTES, isDigest, sha256, type Digest } from '../core/digest.js';
 import { CalyxError, errorMessage } from '../core/errors.js';
 import { parseFilePath } from '../core/names.js';
+import { MAX_SHARED_TENSORS } from '../weights/gguf/gguf-block-map.js';
+import { checkMetadata, type GgufMetadata } from '../weights/gguf/gguf-metadata.js';
+import { checkGgufTensor } from '../weights/gguf/gguf-tensor.js';
+import type { WeightFormat } from '../weights/parts.js';
 import { checkOverlap, checkTensor } from '../weights/safetensors-header.js';
 import type { Tensor } from '../weights/tensor.js';
-import { Manifest, type ManifestFile } from './manifest.js';
+import { fileCuts, Manifest, type ManifestFile } from './manifest.js';
 
 /** Grows when the meaning of the bytes changes. */
 const FORMAT = 'calyx-manifest-1';
@@ -22,6 +26,13 @@ const MAX_BLOCKS = 10_000;
 // A tensor is an array, [name, dtype, shape, offset, length], because there may be tens of thousands.
 const tensorSchema = z.tuple([z.string(), z.string(), z.array(z.number()), z.number(), z.number()]);
 const ordinalsSchema = z.array(z.number().int().nonnegative());
+const ggufSchema = z.strictObject({
+  alignment: z.number(),
+  count: z.int().nonnegative(),
+  pairs: z.string(),
+  furtherCount: z.int().nonnegative(),
+  further: z.array(z.tuple([z.number(), z.number()])),
+});
 const manifestSchema = z.strictObject({
   format: z.literal(FORMAT),
   chunkBytes: z.literal(CHUNK_BYTES),
@@ -32,6 +43,7 @@ const manifestSchema = z.strictObject({
       blob: z.string().refine(isDigest, 'not a SHA-256'),
       chunks: z.string(),
       tensors: z.array(tensorSchema),
+      gguf: ggufSchema.optional(),
     }),
   ),
   parts: z.strictObject({ embed: ordinalsSchema, blocks: z.array(ordinalsSchema), head: ordinalsSchema }),
@@ -56,6 +68,7 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
           offset,
           length,
         ]),
+        ...(file.gguf === undefined ? {} : { gguf: encodeGguf(file.gguf) }),
       })),
       parts: { embed, blocks, head },
     }),
@@ -77,20 +90,25 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
     const raw = manifestSchema.parse(
       parseBounded(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)),
     );
+    const format = raw.files.some((file) => file.gguf !== undefined) ? 'gguf' : 'safetensors';
     const files = raw.files.map((file) =>
-      checkFile({
-        path: file.path,
-        size: file.size,
-        blob: file.blob,
-        chunkDigests: Buffer.from(file.chunks, 'base64'),
-        tensors: file.tensors.map(([name, dtype, shape, offset, length]) => ({
-          name,
-          dtype,
-          shape,
-          offset,
-          length,
-        })),
-      }),
+      checkFile(
+        {
+          path: file.path,
+          size: file.size,
+          blob: file.blob,
+          chunkDigests: Buffer.from(file.chunks, 'base64'),
+          tensors: file.tensors.map(([name, dtype, shape, offset, length]) => ({
+            name,
+            dtype,
+            shape,
+            offset,
+            length,
+          })),
+          ...(file.gguf === undefined ? {} : { gguf: decodeGguf(file.gguf) }),
+        },
+        format,
+      ),
     );
     const manifest = new Manifest(files, { blockCount: raw.parts.blocks.length, ...raw.parts });
     checkManifest(manifest);
@@ -103,6 +121,26 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
       cause: error,
     });
   }
+}
+
+function encodeGguf(gguf: GgufMetadata): z.input<typeof ggufSchema> {
+  return {
+    alignment: gguf.alignment,
+    count: gguf.pairCount,
+    pairs: Buffer.from(gguf.pairs).toString('base64'),
+    furtherCount: gguf.furtherCount,
+    further: gguf.further.map(({ offset, length }) => [offset, length]),
+  };
+}
+
+function decodeGguf(raw: z.infer<typeof ggufSchema>): GgufMetadata {
+  return {
+    alignment: raw.alignment,
+    pairCount: raw.count,
+    pairs: Buffer.from(raw.pairs, 'base64'),
+    furtherCount: raw.furtherCount,
+    further: raw.further.map(([offset, length]) => ({ offset, length })),
+  };
 }
 
 /** The digest by which a manifest is fetched, and the revision id it gives to a model without a Hub commit. */
@@ -126,9 +164,13 @@ function parseBounded(bytes: Buffer): unknown {
   if (files > MAX_FILES || blocks > MAX_BLOCKS) throw new Error(`it has ${files} files and ${blocks} blocks`);
   const tensors = total(raw.files?.map((file) => lengthOf(file.tensors)));
   const members = [raw.parts?.embed, raw.parts?.head].map(lengthOf);
-  // A tensor is in one block at most; only the two ends may share some.
+  // A tensor is in one block at most, but for a few that all share; the two ends may share some.
   const inBlocks = total(raw.parts?.blocks?.map(lengthOf));
-  if (tensors > MAX_TENSORS || inBlocks > tensors || members.some((count) => count > tensors)) {
+  if (
+    tensors > MAX_TENSORS ||
+    inBlocks > tensors + blocks * MAX_SHARED_TENSORS ||
+    members.some((count) => count > tensors)
+  ) {
     throw new Error(`it has ${tensors} tensors, and ${inBlocks} in its blocks`);
   }
   return raw;
@@ -142,7 +184,7 @@ function total(counts: readonly number[] = []): number {
   return counts.reduce((sum, count) => sum + count, 0);
 }
 
-function checkFile(file: ManifestFile): ManifestFile {
+function checkFile(file: ManifestFile, format: WeightFormat): ManifestFile {
   parseFilePath(file.path);
   if (!isByteCount(file.size)) throw new Error(`${file.path}: impossible size`);
   // A layout takes memory for each chunk, so a size that the digests cannot cover is refused before one is made.
@@ -150,14 +192,17 @@ function checkFile(file: ManifestFile): ManifestFile {
     throw new Error(`${file.path}: it has too few chunk digests for its size`);
   let last: Tensor | undefined;
   for (const tensor of file.tensors) {
-    checkTensor(tensor, file.size, file.path);
+    if (format === 'gguf') checkGgufTensor(tensor, file.size, file.path);
+    else checkTensor(tensor, file.size, file.path);
     // It would stand twice in the header of a part, where this name has another meaning.
     if (last !== undefined && tensor.offset < last.offset)
       throw new Error(`${file.path}: tensors out of order`);
     last = tensor;
   }
   checkOverlap(file.tensors, file.path);
-  const { count } = ChunkLayout.of(file.size, file.tensors);
+  if (file.gguf !== undefined) checkMetadata(file.gguf, file.size, file.path);
+  // Refuses metadata that lies among the tensors, too.
+  const { count } = ChunkLayout.of(file.size, fileCuts(file));
   if (file.chunkDigests.byteLength !== count * DIGEST_BYTES)
     throw new Error(`${file.path}: it needs ${count} chunk digests`);
   return file;
@@ -176,6 +221,8 @@ function checkManifest(manifest: Manifest): void {
     if (manifest.fileOfBlob(file.blob)?.size !== file.size)
       throw new Error(`the blob ${file.blob} has two sizes`);
   }
+  if (manifest.files.filter(({ gguf }) => gguf !== undefined).length > 1)
+    throw new Error('two files have the metadata of a GGUF model');
   const names = new Set<string>();
   let count = 0;
   for (const file of manifest.files) {

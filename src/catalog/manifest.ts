@@ -1,6 +1,9 @@
 import { ChunkLayout } from '../core/chunking.js';
 import { DIGEST_BYTES, type Digest } from '../core/digest.js';
+import type { Extent } from '../core/byte-range.js';
 import type { BlockMap } from '../weights/block-map.js';
+import type { GgufMetadata } from '../weights/gguf/gguf-metadata.js';
+import type { WeightFormat } from '../weights/parts.js';
 import type { Tensor } from '../weights/tensor.js';
 
 /** One file of a revision. */
@@ -14,6 +17,13 @@ export interface ManifestFile {
   readonly chunkDigests: Uint8Array;
   /** Ascending by offset; empty for files other than weights. */
   readonly tensors: readonly Tensor[];
+  /** What parts carry of the metadata; in the first weight file of a GGUF model and nowhere else. */
+  readonly gguf?: GgufMetadata;
+}
+
+/** Extents of a file, ascending, at which its chunks are cut: the tensors, and the metadata that parts of a GGUF model read. */
+export function fileCuts({ gguf, tensors }: Pick<ManifestFile, 'gguf' | 'tensors'>): readonly Extent[] {
+  return gguf === undefined ? tensors : [...gguf.further, ...tensors];
 }
 
 /** A tensor and the file that holds it. */
@@ -37,6 +47,8 @@ export class Manifest {
   /** Ascending by path. */
   readonly files: readonly ManifestFile[];
   readonly map: BlockMap;
+  /** The file of a GGUF model that has the metadata; undefined for a model of safetensors. */
+  readonly gguf: (ManifestFile & { readonly gguf: GgufMetadata }) | undefined;
   readonly #byPath: ReadonlyMap<string, ManifestFile>;
   readonly #byBlob: ReadonlyMap<Digest, ManifestFile>;
   readonly #firstOrdinals: readonly number[];
@@ -46,6 +58,9 @@ export class Manifest {
   constructor(files: readonly ManifestFile[], map: BlockMap) {
     this.files = files;
     this.map = map;
+    this.gguf = files.find(
+      (file): file is ManifestFile & { readonly gguf: GgufMetadata } => file.gguf !== undefined,
+    );
     this.#byPath = new Map(files.map((file) => [file.path, file]));
     // The same content may also stand beside the weights as a file that nothing names; how it is cut is known from the tensors.
     this.#byBlob = new Map(
@@ -58,6 +73,11 @@ export class Manifest {
   /** The number of blocks of the model. */
   get blockCount(): number {
     return this.map.blockCount;
+  }
+
+  /** The form of its weights, and so of its parts. */
+  get format(): WeightFormat {
+    return this.gguf === undefined ? 'safetensors' : 'gguf';
   }
 
   /** Bytes of all files: what a full copy takes. */
@@ -94,7 +114,7 @@ export class Manifest {
   layout(file: ManifestFile): ChunkLayout {
     let layout = this.#layouts.get(file);
     if (layout === undefined) {
-      layout = ChunkLayout.of(file.size, file.tensors);
+      layout = ChunkLayout.of(file.size, fileCuts(file));
       this.#layouts.set(file, layout);
     }
     return layout;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { CalyxError, fileError } from '../core/errors.js';
 import { isRevisionId, parseModelName, type ModelName } from '../core/names.js';
-import { partOfFile, type PartId } from '../weights/parts.js';
+import { partOfFile, type PartId, type WeightFormat } from '../weights/parts.js';
 import { SLICE_FILE } from './slice.js';
 
 /** What a directory says of itself: of what it is a slice, and which parts it has. */
@@ -13,6 +13,8 @@ export interface SliceDescription {
   /** Blocks of the whole model. */
   readonly blockCount: number;
   readonly parts: readonly PartId[];
+  /** The form of the parts. */
+  readonly format: WeightFormat;
 }
 
 /** About 60 bytes a part, and no model has more than some hundreds. */
@@ -55,9 +57,10 @@ export async function readSliceDescription(directory: string): Promise<SliceDesc
   const parsed = schema.safeParse(json);
   if (!parsed.success) throw wrong('does not describe a slice');
   const { model, revision, blockCount, parts } = parsed.data;
-  const known = parts.flatMap(({ file }) => partOfFile(file) ?? []);
+  const format = parts[0]?.file.endsWith('.gguf') === true ? 'gguf' : 'safetensors';
+  const known = parts.flatMap(({ file }) => partOfFile(file, format) ?? []);
   if (known.length < parts.length) throw wrong('names parts that no slice has');
-  return { model: parseModelName(model), revision, blockCount, parts: known };
+  return { model: parseModelName(model), revision, blockCount, parts: known, format };
 }
 
 async function readBounded(path: string): Promise<string> {

@@ -1,7 +1,16 @@
 import { formatModelName, type ModelName } from '../core/names.js';
+import { MAX_ALIGNMENT } from '../weights/gguf/gguf-metadata.js';
+import { layOutGgufPart } from '../weights/gguf/gguf-part.js';
 import { layOutPart, partFile, type PartId } from '../weights/parts.js';
 import { INDEX_FILE } from '../weights/model-directory.js';
-import { literalFile, treeFile, type BlobSegment, type TreeFile } from './file-tree.js';
+import {
+  literalFile,
+  segmentLength,
+  treeFile,
+  type BlobSegment,
+  type Segment,
+  type TreeFile,
+} from './file-tree.js';
 import type { Manifest, ManifestFile, ManifestTensor } from './manifest.js';
 import { checkParts, sortParts } from './slice-spec.js';
 
@@ -38,8 +47,8 @@ export function supportFiles(manifest: Manifest): ManifestFile[] {
 }
 
 /**
- * The files of the slice that holds `parts` of a revision: support files, parts, an index that lists what is there, and
- * `slice.json`. A pure function; a part's bytes depend on the part alone.
+ * The files of the slice that holds `parts` of a revision: support files, parts, an index that lists what is there (of
+ * safetensors; GGUF has none), and `slice.json`. A pure function; a part's bytes depend on the part alone.
  *
  * @returns files by name, in the order in which a directory shows them
  * @throws CalyxError `usage` if the model has no such block
@@ -56,7 +65,7 @@ export function sliceFiles(
   let totalBytes = 0;
   const described: { file: string; size: number }[] = [];
   for (const part of sorted) {
-    const name = partFile(part);
+    const name = partFile(part, manifest.format);
     const { content, tensors } = layOutFile(manifest, part);
     files.set(name, content);
     described.push({ file: name, size: content.size });
@@ -67,7 +76,8 @@ export function sliceFiles(
       totalBytes += tensor.length;
     }
   }
-  files.set(INDEX_FILE, literalFile(json({ metadata: { total_size: totalBytes }, weight_map: weightMap })));
+  if (manifest.format === 'safetensors')
+    files.set(INDEX_FILE, literalFile(json({ metadata: { total_size: totalBytes }, weight_map: weightMap })));
   const about = {
     format: 'calyx-slice-1',
     model: formatModelName(model),
@@ -88,8 +98,33 @@ function layOutFile(
   manifest: Manifest,
   part: PartId,
 ): { content: TreeFile; tensors: readonly ManifestTensor[] } {
-  const { header, tensors } = layOutPart(partTensors(manifest, part));
-  return { content: treeFile([{ literal: header }, ...joinSegments(tensors)]), tensors };
+  const own = partTensors(manifest, part);
+  if (manifest.gguf !== undefined)
+    return { content: treeFile(ggufSegments(manifest.gguf, own, part === 'embed')), tensors: own };
+  const { header, tensors } = layOutPart(own);
+  const data = tensors.map(({ file, offset, length }) => ({ blob: file.blob, offset, length }));
+  return { content: treeFile(joinSegments([{ literal: header }, ...data])), tensors };
+}
+
+/** One for all paddings, which may be many. */
+const ZEROS = Buffer.alloc(MAX_ALIGNMENT);
+
+/** A part of a GGUF model. Whatever further metadata it carries is read where it stands in the model's file. */
+function ggufSegments(
+  { blob, gguf }: NonNullable<Manifest['gguf']>,
+  tensors: readonly ManifestTensor[],
+  further: boolean,
+): Segment[] {
+  const { start, descriptions, padding } = layOutGgufPart(tensors, gguf, further);
+  return joinSegments([
+    { literal: start },
+    ...(further ? gguf.further.map((extent) => ({ blob, ...extent })) : []),
+    { literal: descriptions },
+    ...tensors.flatMap(({ file, offset, length }, index) => [
+      { blob: file.blob, offset, length },
+      { literal: ZEROS.subarray(0, padding[index]) },
+    ]),
+  ]);
 }
 
 /** The tensors of one part, in the order of the manifest. */
@@ -104,16 +139,21 @@ export function wholeFile(file: ManifestFile): TreeFile {
   return treeFile(file.size === 0 ? [] : [{ blob: file.blob, offset: 0, length: file.size }]);
 }
 
-/** Tensors that follow each other in their file become one segment. */
-function joinSegments(tensors: readonly ManifestTensor[]): BlobSegment[] {
-  const segments: BlobSegment[] = [];
-  for (const { file, offset, length } of tensors) {
-    if (length === 0) continue;
-    const last = segments.at(-1);
-    if (last !== undefined && last.blob === file.blob && last.offset + last.length === offset) {
-      segments[segments.length - 1] = { ...last, length: last.length + length };
+/** Extents that follow each other in their file become one segment. */
+function joinSegments(pieces: readonly Segment[]): Segment[] {
+  const segments: Segment[] = [];
+  let last: BlobSegment | undefined;
+  for (const piece of pieces) {
+    if (segmentLength(piece) === 0) continue;
+    if ('literal' in piece) {
+      segments.push(piece);
+      last = undefined;
+    } else if (last?.blob === piece.blob && last.offset + last.length === piece.offset) {
+      last = { ...last, length: last.length + piece.length };
+      segments[segments.length - 1] = last;
     } else {
-      segments.push({ blob: file.blob, offset, length });
+      segments.push(piece);
+      last = piece;
     }
   }
   return segments;

@@ -3,7 +3,7 @@ import { mapLimited } from '../core/map-limited.js';
 import type { BadChunk } from './ingest/hash-file.js';
 import type { HashPool, OnBytes } from './ingest/hash-pool.js';
 import { sizeOf } from '../storage/files/size-of.js';
-import type { Manifest, ManifestFile } from './manifest.js';
+import { fileCuts, type Manifest, type ManifestFile } from './manifest.js';
 import type { ResolvedRevision } from './catalog-reader.js';
 import type { StoreLayout } from './store-layout.js';
 
@@ -58,9 +58,12 @@ async function checkBlob(
   if (size === undefined) return [{ ...place, problem: 'its blob is missing' }];
   const found: Finding[] =
     size === file.size ? [] : [{ ...place, problem: `it has ${size} bytes instead of ${file.size}` }];
-  const { tensors, chunkDigests } = file;
+  const { chunkDigests } = file;
   try {
-    const bad = await pool.check({ path: blobPath, size: file.size, tensors, chunkDigests }, onBytes);
+    const bad = await pool.check(
+      { path: blobPath, size: file.size, tensors: fileCuts(file), chunkDigests },
+      onBytes,
+    );
     return [...found, ...bad.map((chunk) => describe(manifest, file, blobPath, chunk))];
   } catch (error) {
     // An interruption, or a machine that has no descriptors left, says nothing about the file.

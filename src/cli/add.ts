@@ -17,8 +17,11 @@ interface AddCommandOptions extends CommonOptions {
 export function addCommand(program: Command): void {
   program
     .command('add')
-    .description("publish a local model directory into the store's data directory")
-    .argument('<directory>', 'the model: config.json, safetensors weights, tokenizer')
+    .description("publish a model of this machine into the store's data directory")
+    .argument(
+      '<path>',
+      'the model: a directory with config.json, safetensors weights, tokenizer; or a GGUF file',
+    )
     .requiredOption('--name <org/name>', 'the name under which it is published')
     .option(
       '--data <directory>',

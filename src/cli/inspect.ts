@@ -11,7 +11,7 @@ export function inspectCommand(program: Command): void {
   program
     .command('inspect')
     .description('show the blocks of a model on this disk: bytes, shards, dtypes')
-    .argument('<path>', 'a model directory, or a single safetensors file')
+    .argument('<path>', 'a model directory, or a single safetensors or GGUF file')
     .option('--json', 'print all parts with the extents of their tensors as JSON')
     .option('--verbose', 'show where errors come from')
     .action((path: string, options: CommonOptions) =>
@@ -54,6 +54,7 @@ function describeParts({ map, tensors }: ModelWeights): PartSummary[] {
 function toJson(path: string, weights: ModelWeights, parts: readonly PartSummary[]): unknown {
   return {
     path,
+    format: weights.format,
     modelType: weights.config.modelType ?? null,
     blocks: weights.map.blockCount,
     tensors: weights.tensors.length,
@@ -62,7 +63,7 @@ function toJson(path: string, weights: ModelWeights, parts: readonly PartSummary
     parts: parts.map(({ part, bytes, dtypes, shards, tensors }) => ({
       part: typeof part === 'number' ? 'block' : part,
       ...(typeof part === 'number' ? { block: part } : {}),
-      file: partFile(part),
+      file: partFile(part, weights.format),
       bytes,
       dtypes,
       shards,

@@ -8,7 +8,7 @@ export interface BlockMap {
   readonly blockCount: number;
   /** What comes before the first block: token and position embeddings, vision and audio towers, projectors. */
   readonly embed: readonly number[];
-  /** By block; empty for a block that a slice does not hold. */
+  /** By block; empty for a block that a slice does not hold. A GGUF tensor that all blocks need is in each of them. */
   readonly blocks: readonly (readonly number[])[];
   /**
    * What comes after the last block: final norm, output projection (or the tied embedding table), layers that predict
@@ -124,7 +124,8 @@ export function mapBlocks(tensors: readonly TensorLocation[], config: ModelConfi
   return { blockCount, embed, blocks, head };
 }
 
-const MAX_BLOCK_COUNT = 10_000;
+/** More blocks than any model has. */
+export const MAX_BLOCK_COUNT = 10_000;
 
 /**
  * Throws unless every part of the model is there.

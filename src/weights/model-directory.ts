@@ -5,16 +5,23 @@ import { parseFilePath } from '../core/names.js';
 import { parseStrictJson } from '../core/strict-json.js';
 import { mapBlocks, type BlockMap } from './block-map.js';
 import { NO_CONFIG, parseModelConfig, type ModelConfig } from './model-config.js';
+import { isGgufFile } from './gguf/gguf-file.js';
+import type { GgufMetadata } from './gguf/gguf-metadata.js';
+import { findGguf, readGgufModel } from './gguf/gguf-model.js';
+import type { WeightFormat } from './parts.js';
 import { readSafetensorsFile, type SafetensorsFile } from './safetensors-file.js';
 import type { TensorLocation } from './tensor.js';
 
 /** A weight file of a model, by its path relative to the model's directory. */
 export interface Shard extends SafetensorsFile {
   readonly path: string;
+  /** What parts carry of the metadata, in the first file of a GGUF model. */
+  readonly gguf?: GgufMetadata;
 }
 
 /** The weights of a model on a disk: read from headers only. */
 export interface ModelWeights {
+  readonly format: WeightFormat;
   readonly config: ModelConfig;
   /** Ascending by path. */
   readonly shards: readonly Shard[];
@@ -34,20 +41,26 @@ const PARALLEL_READS = 8;
 
 /**
  * Reads what is inside a model: a directory with `config.json` and `model.safetensors`, or with an index and shards; or
- * a single safetensors file.
+ * a single safetensors file; or a GGUF file, alone or in a directory that has no safetensors weights.
  *
- * @throws CalyxError `not-found`, `unreadable`, `unsupported` (no safetensors weights, no decoder blocks) or
+ * @throws CalyxError `not-found`, `unreadable`, `unsupported` (no weights of these forms, no decoder blocks) or
  * `invalid-model` naming the file and the tensor
  */
 export async function readModel(path: string): Promise<ModelWeights> {
   const info = await stat(path).catch((error: unknown) => {
     throw fileError(error, 'cannot read', path);
   });
-  if (!info.isDirectory())
+  if (!info.isDirectory()) {
+    if (path.endsWith('.gguf') || (await isGgufFile(path))) return readGgufModel(path);
     return assemble(path, NO_CONFIG, [{ path: path, ...(await readSafetensorsFile(path)) }], undefined);
+  }
   const names = await readdir(path).catch((error: unknown) => {
     throw fileError(error, 'cannot read', path);
   });
+  if (!names.some((name) => name === INDEX_FILE || name.endsWith('.safetensors'))) {
+    const gguf = await findGguf(names, path);
+    if (gguf !== undefined) return readGgufModel(join(path, gguf), path);
+  }
   const config = names.includes('config.json')
     ? parseModelConfig(await readText(join(path, 'config.json')), join(path, 'config.json'))
     : NO_CONFIG;
@@ -134,7 +147,7 @@ function singleFile(names: readonly string[], path: string): string[] {
     );
   }
   throw new CalyxError('not-found', `${path} has no safetensors weights`, {
-    hint: `give a model directory with ${SINGLE_FILE}, or with ${INDEX_FILE} and its shards`,
+    hint: `give a model directory with ${SINGLE_FILE}, or with ${INDEX_FILE} and its shards, or with a GGUF file`,
   });
 }
 
@@ -172,7 +185,7 @@ function assemble(
       );
     }
   }
-  return { config, shards, tensors, map: mapBlocks(tensors, config, path) };
+  return { format: 'safetensors', config, shards, tensors, map: mapBlocks(tensors, config, path) };
 }
 
 /** In a slice of a model with a tied head, the embedding table stands in two parts; the index names the first. */

@@ -9,14 +9,14 @@ describe('part files', () => {
     ['embed', 'embed.safetensors'],
     ['head', 'head.safetensors'],
   ] as const)('%s is in %s', (part, file) => {
-    expect(partFile(part)).toBe(file);
-    expect(partOfFile(file)).toBe(part);
+    expect(partFile(part, 'safetensors')).toBe(file);
+    expect(partOfFile(file, 'safetensors')).toBe(part);
   });
 
   it.each(['block-4.safetensors', 'block-000004.safetensors', 'xembed.safetensors', 'embed.safetensors.tmp', '../embed.safetensors', 'model.safetensors', ''])(
     '%j is no part',
     (file) => {
-      expect(partOfFile(file)).toBeUndefined();
+      expect(partOfFile(file, 'safetensors')).toBeUndefined();
     },
   ); // prettier-ignore
 });

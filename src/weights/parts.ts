@@ -5,19 +5,20 @@ import type { Tensor } from './tensor.js';
 /** The name of a part: `embed`, `head`, or a block's number. */
 export type PartId = number | 'embed' | 'head';
 
-/** The file that holds a part in a slice: `block-00004.safetensors`, `embed.safetensors`, `head.safetensors`. */
-export function partFile(part: PartId): string {
-  return typeof part === 'number'
-    ? `block-${String(part).padStart(5, '0')}.safetensors`
-    : `${part}.safetensors`;
+/** The form in which a model has its weights; its parts have it too. */
+export type WeightFormat = 'safetensors' | 'gguf';
+
+/** The file that holds a part in a slice: `block-00004.safetensors`, `embed.safetensors`, `head.safetensors`; or `.gguf`. */
+export function partFile(part: PartId, format: WeightFormat): string {
+  return typeof part === 'number' ? `block-${String(part).padStart(5, '0')}.${format}` : `${part}.${format}`;
 }
 
 /** The part that a file of a slice holds, or undefined. */
-export function partOfFile(file: string): PartId | undefined {
-  if (file === 'embed.safetensors') return 'embed';
-  if (file === 'head.safetensors') return 'head';
-  const block = /^block-(\d{5})\.safetensors$/.exec(file)?.[1];
-  return block === undefined ? undefined : Number(block);
+export function partOfFile(file: string, format: WeightFormat): PartId | undefined {
+  if (file === `embed.${format}`) return 'embed';
+  if (file === `head.${format}`) return 'head';
+  const block = /^block-(\d{5})\.(.+)$/.exec(file);
+  return block === null || block[2] !== format ? undefined : Number(block[1]);
 }
 
 /** A part as a valid safetensors file: its header, then the data of its tensors in this order, without gaps. */

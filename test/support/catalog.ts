@@ -16,6 +16,7 @@ export const FIXTURES = {
   'tiny-calyx': join(ROOT, 'models/tiny-calyx'),
   'llama3-rope': join(ROOT, 'test/fixtures/models/llama3-rope'),
   'mistral-f32': join(ROOT, 'test/fixtures/models/mistral-f32'),
+  gguf: join(ROOT, 'test/fixtures/models/gguf'),
   'qwen2-tied': join(ROOT, 'test/fixtures/models/qwen2-tied'),
   qwen3: join(ROOT, 'test/fixtures/models/qwen3'),
 } as const;

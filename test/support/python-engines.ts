@@ -8,12 +8,14 @@ import { expectedTensors } from './slices.js';
 
 const SCRIPTS = join(ROOT, 'test', 'python');
 
-/** An engine that runs in a virtual environment of its own, made by scripts/engines-venv.sh. */
+/** An engine that runs in a virtual environment of its own. */
 export interface PythonEngine {
   readonly name: string;
   /** The environment variable with the path of its interpreter. */
   readonly variable: string;
   readonly modules: readonly string[];
+  /** What makes the environment. @default scripts/engines-venv.sh */
+  readonly script?: string;
 }
 
 /** The safetensors library, and transformers with torch. */
@@ -30,14 +32,22 @@ export const PETALS: PythonEngine = {
   modules: ['petals', 'torch'],
 };
 
+/** The public reader and writer of GGUF, and llama.cpp. */
+export const GGUF: PythonEngine = {
+  name: 'llama.cpp',
+  variable: 'CALYX_GGUF_PYTHON',
+  modules: ['gguf', 'llama_cpp'],
+  script: 'scripts/gguf-venv.sh',
+};
+
 /** The interpreter of an engine, or why there is none. Cheap: the modules are looked for, not imported. */
 export function findPython(
   engine: PythonEngine,
   environment: Readonly<NodeJS.ProcessEnv> = process.env,
 ): { readonly python: string } | { readonly missing: string } {
-  const { name, variable, modules } = engine;
+  const { name, variable, modules, script = 'scripts/engines-venv.sh' } = engine;
   const python = environment[variable];
-  const remedy = `run scripts/engines-venv.sh DIRECTORY and set the variables that it prints`;
+  const remedy = `run ${script} DIRECTORY and set the variables that it prints`;
   if (python === undefined || python === '')
     return { missing: `${name} is needed to check against: ${variable} is not set; ${remedy}` };
   const find = `import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ${JSON.stringify(modules)})))`;
@@ -62,6 +72,9 @@ export const enginesPython = (context: TestContext): string => requireEngine(ENG
 
 /** The interpreter with Petals; else the test is skipped, or fails where CI is set. */
 export const petalsPython = (context: TestContext): string => requireEngine(PETALS, context);
+
+/** The interpreter with the gguf package and llama.cpp; else the test is skipped, or fails where CI is set. */
+export const ggufPython = (context: TestContext): string => requireEngine(GGUF, context);
 
 /** Runs a command to its end: here, or on another machine that has the same interpreters and scripts under the same paths. */
 export type RunCommand = (command: string, args: readonly string[]) => Promise<Ended>;

@@ -12,6 +12,9 @@ Needs Python >= 3.8 and nothing else. The rules that it follows are those of the
 * tensors as [name, dtype, shape, offset in the file, length], ascending by offset; ordinals count over all files
 * parts: `model.layers.N.*` is block N; `model.norm` and `lm_head` are the head; the rest is the embeddings. If the head
   is tied, the embedding table stands in both
+* of a GGUF file, `gguf` tells what parts carry of the metadata: the bytes of the pairs that all carry, and the extents of those that only
+  the embeddings carry (`tokenizer.*`, and what is longer than 4,096 bytes), which are cut as tensors are. `blk.N.*` is block N, a tensor
+  named `rope_*` is in every block; `output*` is the head
 * JSON without white space, keys in the order below; the revision id is the first 40 hex digits of the bytes' SHA-256
 """
 import base64
@@ -30,10 +33,11 @@ MODELS = {
     "qwen3": os.path.join(ROOT, "test", "fixtures", "models", "qwen3"),
     "qwen2-tied": os.path.join(ROOT, "test", "fixtures", "models", "qwen2-tied"),
     "llama3-rope": os.path.join(ROOT, "test", "fixtures", "models", "llama3-rope"),
+    "gguf": os.path.join(ROOT, "test", "fixtures", "models", "gguf"),
     "mistral-f32": os.path.join(ROOT, "test", "fixtures", "models", "mistral-f32"),
 }
 # These are also stored as they are, byte for byte.
-WHOLE = ["tiny-calyx", "qwen3"]
+WHOLE = ["tiny-calyx", "qwen3", "gguf"]
 
 
 def read(path):
@@ -53,9 +57,75 @@ def tensors_of(data):
     return sorted(found, key=lambda tensor: (tensor[3], tensor[4]))
 
 
-def chunks_of(data, tensors):
+GGML = {0: ("F32", 1, 4), 8: ("Q8_0", 32, 34), 12: ("Q4_K", 256, 144)}
+SCALARS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+
+
+def gguf_of(data):
+    """Tensors, and what parts carry of the metadata."""
+    at = 24
+
+    def u(form):
+        nonlocal at
+        (value,) = struct.unpack_from("<" + form, data, at)
+        at += struct.calcsize(form)
+        return value
+
+    def text():
+        nonlocal at
+        length = u("Q")
+        at += length
+        return data[at - length : at].decode()
+
+    def skip(kind):
+        nonlocal at
+        if kind == 8:
+            text()
+        elif kind == 9:
+            item = u("I")
+            for _ in range(u("Q")):
+                skip(item)
+        else:
+            at += SCALARS[kind]
+
+    magic, version, tensor_count, pair_count = struct.unpack_from("<4sIQQ", data)
+    assert magic == b"GGUF" and version == 3
+    pairs, count, further, further_count = b"", 0, [], 0
+    for _ in range(pair_count):
+        begin = at
+        key = text()
+        skip(u("I"))
+        if not key.startswith("tokenizer.") and at - begin <= 4096:
+            pairs, count = pairs + data[begin:at], count + 1
+            continue
+        further_count += 1
+        if further and sum(further[-1]) == begin:
+            further[-1][1] += at - begin
+        else:
+            further.append([begin, at - begin])
+    tensors = []
+    for _ in range(tensor_count):
+        name = text()
+        shape = [u("Q") for _ in range(u("I"))]
+        dtype, elements, size = GGML[u("I")]
+        product = 1
+        for dimension in shape:
+            product *= dimension
+        tensors.append([name, dtype, shape, u("Q"), product // elements * size])
+    start = (at + 31) // 32 * 32
+    tensors = sorted(([n, d, s, start + o, l] for n, d, s, o, l in tensors), key=lambda tensor: (tensor[3], tensor[4]))
+    return tensors, {
+        "alignment": 32,
+        "count": count,
+        "pairs": base64.b64encode(pairs).decode(),
+        "furtherCount": further_count,
+        "further": further,
+    }
+
+
+def chunks_of(data, tensors, further=()):
     bounds, position = [], 0
-    for offset, length in [(t[3], t[4]) for t in tensors if t[4] > 0] + [(len(data), 0)]:
+    for offset, length in [*further] + [(t[3], t[4]) for t in tensors if t[4] > 0] + [(len(data), 0)]:
         for start, end in ((position, offset), (offset, offset + length)):
             bounds += [(at, min(at + CHUNK, end)) for at in range(start, end, CHUNK)]
         position = offset + length
@@ -65,32 +135,38 @@ def chunks_of(data, tensors):
 
 def manifest_of(directory):
     config = json.loads(read(os.path.join(directory, "config.json")))
-    files, names = [], []
+    files, names, gguf = [], [], None
     for path in sorted(name for name in os.listdir(directory) if not name.startswith(".")):
         data = read(os.path.join(directory, path))
         tensors = tensors_of(data) if path.endswith(".safetensors") else []
+        if path.endswith(".gguf"):
+            tensors, gguf = gguf_of(data)
         names += [tensor[0] for tensor in tensors]
         files.append(
             {
                 "path": path,
                 "size": len(data),
                 "blob": hashlib.sha256(data).hexdigest(),
-                "chunks": base64.b64encode(chunks_of(data, tensors)).decode(),
+                "chunks": base64.b64encode(chunks_of(data, tensors, gguf["further"] if gguf else ())).decode(),
                 "tensors": tensors,
+                **({"gguf": gguf} if path.endswith(".gguf") else {}),
             }
         )
     embed, head = [], []
     blocks = [[] for _ in range(config["num_hidden_layers"])]
     for ordinal, name in enumerate(names):
-        block = re.match(r"model\.layers\.(\d+)\.", name)
-        if block:
+        block = re.match(r"(?:model\.layers|blk)\.(\d+)\.", name)
+        if name.startswith("rope_"):
+            for own in blocks:
+                own.append(ordinal)
+        elif block:
             blocks[int(block.group(1))].append(ordinal)
-        elif name in ("model.norm.weight", "lm_head.weight"):
+        elif name in ("model.norm.weight", "lm_head.weight") or name.startswith("output"):
             head.append(ordinal)
         else:
             embed.append(ordinal)
     if config["tie_word_embeddings"]:
-        head += [i for i in embed if names[i] == "model.embed_tokens.weight"]
+        head += [i for i in embed if names[i] in ("model.embed_tokens.weight", "token_embd.weight")]
     return {
         "format": "calyx-manifest-1",
         "chunkBytes": CHUNK,

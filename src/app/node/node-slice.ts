@@ -9,6 +9,7 @@ import { StoreClient, type RemoteRevision } from '../../protocols/http/store-cli
 import { partFile, type PartId } from '../../weights/parts.js';
 import { readSafetensorsFile } from '../../weights/safetensors-file.js';
 import type { TensorLocation } from '../../weights/tensor.js';
+import { checkRunnable } from '../embedded-engine.js';
 import { firstContact } from './first-contact.js';
 
 /** What a node needs to run its blocks. */
@@ -43,14 +44,20 @@ export function nodeParts(blocks: BlockRange, blockCount: number): PartId[] {
   return partsOfRange(blocks, blocks.start === 0, blocks.end === blockCount);
 }
 
-/** Settles which revision is meant, once, so that a ref that moves meanwhile cannot mix two. */
+/**
+ * Settles which revision is meant, once, so that a ref that moves meanwhile cannot mix two.
+ *
+ * @throws CalyxError `unsupported` if the embedded engine cannot run weights of its form
+ */
 export async function settleRevision(
   spec: ModelSpec,
   { stores, signal, logger }: SliceContext,
 ): Promise<RemoteRevision> {
   const client = new StoreClient(stores);
   try {
-    return await firstContact(() => client.resolve(spec, signal), { signal, logger });
+    const revision = await firstContact(() => client.resolve(spec, signal), { signal, logger });
+    checkRunnable(revision);
+    return revision;
   } finally {
     await client.close();
   }
@@ -75,7 +82,7 @@ export async function nodeSlice(
 async function locateTensors(directory: string, parts: readonly PartId[]): Promise<TensorLocation[]> {
   const located = await Promise.all(
     parts.map(async (part) => {
-      const file = partFile(part);
+      const file = partFile(part, 'safetensors');
       const { tensors } = await readSafetensorsFile(join(directory, file));
       return tensors.map((tensor) => ({ ...tensor, file }));
     }),

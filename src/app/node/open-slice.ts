@@ -136,7 +136,7 @@ async function checkParts(
   { signal, onTotal, onBytes }: SliceContext,
 ): Promise<void> {
   const jobs = nodeParts(blocks, manifest.blockCount).map((part) =>
-    partCheck(manifest, part, join(directory, partFile(part))),
+    partCheck(manifest, part, join(directory, partFile(part, 'safetensors'))),
   );
   for (const { path, size } of jobs) {
     const now = await sizeOf(path);

@@ -12,6 +12,7 @@ import { StageClient } from '../../inference/stage-client.js';
 import type { TextFile } from '../../inference/text-file.js';
 import { Tokenizer } from '../../inference/tokenizer.js';
 import { StoreClient, type NodeOffer } from '../../protocols/http/store-client.js';
+import { checkRunnable } from '../embedded-engine.js';
 import { connectRoute } from './connect-route.js';
 import { readModelFile } from './model-files.js';
 import { openNodeAccess, type NodeAccess } from './node-access.js';
@@ -88,6 +89,7 @@ export class ModelRunner {
     let nodeAccess: NodeAccess | undefined;
     try {
       const revision = await stores.resolve(spec, signal);
+      checkRunnable(revision);
       nodeAccess = await openNodeAccess(access, spec.model, signal);
       const text = await readText(stores, revision, signal);
       const config = parseDecoderConfig(

@@ -5,7 +5,7 @@ import { INDEX_FILE } from '../../weights/model-directory.js';
 import { partFile, type PartId } from '../../weights/parts.js';
 import type { TreeFile } from '../file-tree.js';
 import { checkParts, sortParts } from '../slice-spec.js';
-import { sliceFiles, type Revision } from '../slice.js';
+import { SLICE_FILE, sliceFiles, type Revision } from '../slice.js';
 import type { TransferRunner } from './run-transfers.js';
 import { budgetNeeded, checkBudget } from './slice-budget.js';
 import { SliceDirectory } from './slice-directory.js';
@@ -149,7 +149,7 @@ class Fetch {
   /** What the directory should hold, and which of it has to be brought in. */
   async #compare(): Promise<{ wanted: PartId[]; files: FilePlan[]; missing: FilePlan[] }> {
     const { revision, add, drop = [] } = this.#options;
-    const known = (await this.#directory.parts()).filter(
+    const known = (await this.#directory.parts(revision.manifest.format)).filter(
       (part) => typeof part !== 'number' || part < revision.manifest.blockCount,
     );
     const wanted = sortParts([...known.filter((part) => !drop.includes(part)), ...add]);
@@ -180,21 +180,28 @@ class Fetch {
     const { drop = [], revision } = this.#options;
     const expected = new Set(files.map(({ name }) => name));
     const untrusted = new Set(missing.map(({ name }) => name));
-    const present = await this.#directory.parts();
-    const dropped = present.filter((part) => drop.includes(part) && !expected.has(partFile(part)));
+    const { format } = revision.manifest;
+    const nameOf = (part: PartId): string => partFile(part, format);
+    const present = await this.#directory.parts(format);
+    const dropped = present.filter((part) => drop.includes(part) && !expected.has(nameOf(part)));
     const staying = present.filter(
       (part) =>
         !dropped.includes(part) &&
-        !untrusted.has(partFile(part)) &&
+        !untrusted.has(nameOf(part)) &&
         (typeof part !== 'number' || part < revision.manifest.blockCount),
     );
-    if (staying.length < present.length && (await this.#directory.isShown(INDEX_FILE))) {
+    if (staying.length < present.length && (await this.#isDescribed())) {
       for (const [name, file] of sliceFiles(revision, staying)) {
         if (file.segments.every((segment) => 'literal' in segment))
           await this.#directory.writeSmall(name, literalBytes(file));
       }
     }
-    await this.#directory.removeFiles(dropped.map(partFile), expected);
+    await this.#directory.removeFiles(dropped.map(nameOf), expected);
+  }
+
+  /** True if a file says which parts are there. */
+  async #isDescribed(): Promise<boolean> {
+    return (await this.#directory.isShown(INDEX_FILE)) || (await this.#directory.isShown(SLICE_FILE));
   }
 
   /** Prepares the files that are to be completed, and finds out which of their chunks are there. */

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { sha256 } from '../../core/digest.js';
 import { fileError } from '../../core/errors.js';
 import { bootId, writeFileAtomically } from '../../storage/files/durable.js';
-import { partOfFile, type PartId } from '../../weights/parts.js';
+import { partOfFile, type PartId, type WeightFormat } from '../../weights/parts.js';
 import { identify } from '../ingest/scan.js';
 import { sizeOf } from '../../storage/files/size-of.js';
 import type { PlacedChunk } from './slice-plan.js';
@@ -67,9 +67,9 @@ export class SliceDirectory {
   }
 
   /** The parts whose files are there, whole or not trusted alike. */
-  async parts(): Promise<PartId[]> {
+  async parts(format: WeightFormat): Promise<PartId[]> {
     const names = await readdir(this.path).catch(() => [] as string[]);
-    return names.flatMap((name) => partOfFile(name) ?? []);
+    return names.flatMap((name) => partOfFile(name, format) ?? []);
   }
 
   /** True if a file is there under its name, whole or not. */

@@ -1,7 +1,7 @@
 import { ChunkLayout } from '../../core/chunking.js';
 import { DIGEST_BYTES, sha256 } from '../../core/digest.js';
-import type { Tensor } from '../../weights/tensor.js';
-import { Manifest, type ManifestFile } from '../manifest.js';
+import { fileCuts, Manifest, type ManifestFile } from '../manifest.js';
+import { weightFiles } from './weight-files.js';
 import { readModelSource } from './model-source.js';
 
 /**
@@ -12,16 +12,15 @@ import { readModelSource } from './model-source.js';
  */
 export async function outlineManifest(directory: string): Promise<Manifest> {
   const { files: listed, weights } = await readModelSource(directory);
-  const tensors = new Map<string, Tensor[]>(weights.shards.map(({ path }) => [path, []]));
-  for (const { file, ...tensor } of weights.tensors) tensors.get(file)?.push(tensor);
+  const inside = weightFiles(weights);
   let chunks = 0;
   const files = listed.map(({ path, size }): ManifestFile => {
-    const own = tensors.get(path) ?? [];
-    const { count } = ChunkLayout.of(size, own);
+    const own = inside.get(path) ?? { tensors: [] };
+    const { count } = ChunkLayout.of(size, fileCuts(own));
     const chunkDigests = Buffer.alloc(count * DIGEST_BYTES);
     for (let index = 0; index < count; index += 1)
       chunkDigests.writeUInt32BE((chunks += 1), index * DIGEST_BYTES);
-    return { path, size, blob: sha256(`the content of ${path}`), chunkDigests, tensors: own };
+    return { path, size, blob: sha256(`the content of ${path}`), chunkDigests, ...own };
   });
   return new Manifest(files, weights.map);
 }

@@ -49,9 +49,7 @@ export async function scanDirectory(directory: string): Promise<SourceFile[]> {
           throw new CalyxError('usage', `${absolute} is neither a file nor a directory`, {
             hint: 'move it away',
           });
-        await access(absolute, constants.R_OK);
-        const realPath = await realpath(absolute);
-        files.push({ path: parseFilePath(path), realPath, ...(await identify(realPath)) });
+        files.push(await lookAt(directory, path));
       } catch (error) {
         throw fileError(error, 'cannot read', absolute);
       }
@@ -61,6 +59,26 @@ export async function scanDirectory(directory: string): Promise<SourceFile[]> {
   };
   await visit('', 0);
   return files.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+/** Looks at some files of a directory, by path. Throws CalyxError `unreadable`. */
+export async function scanFiles(directory: string, paths: readonly string[]): Promise<SourceFile[]> {
+  const files: SourceFile[] = [];
+  for (const path of [...paths].sort()) {
+    try {
+      files.push(await lookAt(directory, path));
+    } catch (error) {
+      throw fileError(error, 'cannot read', join(directory, path));
+    }
+  }
+  return files;
+}
+
+async function lookAt(directory: string, path: string): Promise<SourceFile> {
+  const absolute = join(directory, path);
+  await access(absolute, constants.R_OK);
+  const realPath = await realpath(absolute);
+  return { path: parseFilePath(path), realPath, ...(await identify(realPath)) };
 }
 
 /** Looks at a file. Rejects with the system's error. */

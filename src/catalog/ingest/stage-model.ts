@@ -1,5 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Extent } from '../../core/byte-range.js';
 import { CalyxError, fileError } from '../../core/errors.js';
 import { formatModelName, type ModelName } from '../../core/names.js';
 import { mapLimited } from '../../core/map-limited.js';
@@ -7,9 +8,8 @@ import { formatSize } from '../../core/units.js';
 import { makeDirectories } from '../../storage/files/make-directories.js';
 import { bootId, writeFileAtomically } from '../../storage/files/durable.js';
 import type { ModelWeights } from '../../weights/model-directory.js';
-import type { Tensor } from '../../weights/tensor.js';
 import { encodeManifest, manifestIds } from '../manifest-codec.js';
-import { Manifest, type ManifestFile } from '../manifest.js';
+import { fileCuts, Manifest, type ManifestFile } from '../manifest.js';
 import { parseSliceSpec } from '../slice-spec.js';
 import type { StoreLayout } from '../store-layout.js';
 import type { HashResult } from './hash-file.js';
@@ -18,10 +18,12 @@ import { Importer, STAGED, type ImportMode } from './importer.js';
 import { readModelSource, type ModelSource } from './model-source.js';
 import { changedError, identify, sameFile, type SourceFile } from './scan.js';
 import { StagingJournal } from './staging-journal.js';
+import { weightFiles, type WeightFile } from './weight-files.js';
 import { sizeOf } from '../../storage/files/size-of.js';
 
 /** What to stage, and how. */
 export interface StageOptions {
+  /** The model's directory, or its GGUF file. */
   readonly directory: string;
   /** What {@link readSource} found there; it is read now if not given. */
   readonly source?: ModelSource;
@@ -46,6 +48,9 @@ export interface StagedModel {
 
 export { STAGED, type ImportMode };
 
+/** What is inside a file that is no weights. */
+const NO_WEIGHTS: WeightFile = { tensors: [] };
+
 /**
  * Gathers a model in the store's staging area: every file copied (or linked) and hashed, and the manifest. Nothing is
  * visible yet. May be interrupted at any point; the next call goes on from there.
@@ -59,8 +64,8 @@ export async function stageModel(layout: StoreLayout, options: StageOptions): Pr
   const blobs = join(staging, STAGED.blobs);
   await makeDirectories(blobs);
   const journal = await StagingJournal.open(join(staging, STAGED.journal));
-  const tensors = tensorsByFile(weights);
-  const cutOf = (file: SourceFile): readonly Tensor[] => tensors.get(file.path) ?? [];
+  const inside = weightFiles(weights);
+  const cutOf = (file: SourceFile): readonly Extent[] => fileCuts(inside.get(file.path) ?? NO_WEIGHTS);
   const found = await Promise.all(
     files.map((file) => findStaged(layout, model, file, journal.find(file, cutOf(file)))),
   );
@@ -74,9 +79,9 @@ export async function stageModel(layout: StoreLayout, options: StageOptions): Pr
   });
   for (const file of files) {
     const now = await identify(file.realPath).catch(() => undefined);
-    if (now === undefined || !sameFile(now, file)) throw changedError(join(directory, file.path));
+    if (now === undefined || !sameFile(now, file)) throw changedError(file.realPath);
   }
-  const manifest = buildManifest(files, results, weights);
+  const manifest = buildManifest(files, results, weights, inside);
   const bytes = encodeManifest(manifest);
   await writeFileAtomically(join(staging, STAGED.manifest), bytes).catch((error: unknown) => {
     throw fileError(error, 'cannot write', join(staging, STAGED.manifest));
@@ -145,23 +150,13 @@ function buildManifest(
   files: readonly SourceFile[],
   results: readonly HashResult[],
   weights: ModelWeights,
+  inside: ReadonlyMap<string, WeightFile>,
 ): Manifest {
-  const tensors = tensorsByFile(weights);
   const entries = files.map((file, index): ManifestFile => {
     const result = results[index];
     if (result === undefined) throw new Error(`no result for ${file.path}`);
-    return { path: file.path, size: file.size, ...result, tensors: tensors.get(file.path) ?? [] };
+    return { path: file.path, size: file.size, ...result, ...(inside.get(file.path) ?? NO_WEIGHTS) };
   });
   // Tensors are listed shard by shard in the order of paths, so their index here is their ordinal in the manifest.
   return new Manifest(entries, weights.map);
-}
-
-function tensorsByFile(weights: ModelWeights): Map<string, Tensor[]> {
-  const files = new Map<string, Tensor[]>();
-  for (const { file, name, dtype, shape, offset, length } of weights.tensors) {
-    const tensors = files.get(file) ?? [];
-    files.set(file, tensors);
-    tensors.push({ name, dtype, shape, offset, length });
-  }
-  return files;
 }

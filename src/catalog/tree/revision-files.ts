@@ -38,8 +38,14 @@ export class RevisionFiles {
     );
   }
 
-  /** The index of a slice, or the file that says what the slice is. */
-  aboutSlice(revision: ResolvedRevision, kind: 'slice-index' | 'slice-about', spec: SliceSpec): FileNode {
+  /** The index of a slice, or the file that says what the slice is; undefined if it has no index. */
+  aboutSlice(
+    revision: ResolvedRevision,
+    kind: 'slice-index' | 'slice-about',
+    spec: SliceSpec,
+  ): FileNode | undefined {
+    // A slice of a GGUF model has none.
+    if (kind === 'slice-index' && revision.manifest.format === 'gguf') return undefined;
     return this.#node(revision, { kind, spec, ...keysOf(revision) }, () => {
       const file = this.#slice(revision, spec).get(kind === 'slice-index' ? INDEX_FILE : SLICE_FILE);
       if (file === undefined) throw new Error(`a slice has no ${kind}`);
@@ -56,10 +62,11 @@ export class RevisionFiles {
 
   /** The names of the files of a slice, in the order of a listing. */
   sliceNames(revision: ResolvedRevision, spec: SliceSpec): string[] {
+    const { manifest } = revision;
     return [
-      ...supportFiles(revision.manifest).map((file) => file.path),
-      ...partsOfSlice(spec, revision.manifest.blockCount).map(partFile),
-      INDEX_FILE,
+      ...supportFiles(manifest).map((file) => file.path),
+      ...partsOfSlice(spec, manifest.blockCount).map((part) => partFile(part, manifest.format)),
+      ...(manifest.format === 'gguf' ? [] : [INDEX_FILE]),
       SLICE_FILE,
     ];
   }
@@ -68,7 +75,7 @@ export class RevisionFiles {
   sliceFile(revision: ResolvedRevision, spec: SliceSpec, name: string): FileNode | undefined {
     if (name === INDEX_FILE) return this.aboutSlice(revision, 'slice-index', spec);
     if (name === SLICE_FILE) return this.aboutSlice(revision, 'slice-about', spec);
-    const part = partOfFile(name);
+    const part = partOfFile(name, revision.manifest.format);
     if (part !== undefined)
       return partsOfSlice(spec, revision.manifest.blockCount).includes(part)
         ? this.part(revision, part)
