@@ -35,6 +35,8 @@ export interface DownloadOptions {
   readonly onBytes?: OnBytes;
   /** Called with a sentence when the source makes us wait or sends wrong bytes. */
   readonly onNotice?: (text: string) => void;
+  /** Called with the directory when all files but those of weights are there; if it rejects, no weights are moved. */
+  readonly onDescribed?: (directory: string) => Promise<void>;
   /** Ranges under way at the same time. @default 6 */
   readonly streams?: number;
   /** @default 8388608 (8 MiB) */
@@ -87,12 +89,15 @@ export async function download(layout: StoreLayout, options: DownloadOptions): P
     await checkRoom(staging, missing, remote.name);
     options.onTotal?.(missing);
     // What tells what the model is comes first, so that one that is not good is refused before its weights have moved.
-    const [weights, others] = [true, false].map((kind) =>
-      tasks.filter(({ file }) => isWeights(file.path) === kind),
-    );
     const streams = options.streams ?? DEFAULTS.streams;
-    for (const group of [others ?? [], weights ?? []])
-      await mapLimited(group, streams, (task) => download.bring(task));
+    const ofWeights = (task: Task): boolean => isWeights(task.file.path);
+    await mapLimited(
+      tasks.filter((task) => !ofWeights(task)),
+      streams,
+      (task) => download.bring(task),
+    );
+    await options.onDescribed?.(incoming.directory);
+    await mapLimited(tasks.filter(ofWeights), streams, (task) => download.bring(task));
     signal.throwIfAborted();
     return incoming.directory;
   } finally {
