@@ -6,7 +6,7 @@ import type { AddSource } from './add-source.js';
 import { hubAccess } from './hub-access.js';
 
 /** For how long a listing is asked for again: nothing has been done yet that would be lost. */
-const LISTING_PATIENCE_MS = 60_000;
+const LISTING_PATIENCE_MS = 20_000;
 
 /**
  * Lists a model that lies elsewhere. The caller closes it.

@@ -72,7 +72,8 @@ interface Task {
  * @throws CalyxError as the source does; `corrupt` for a file that was wrong twice; `disk-full`
  */
 export async function download(layout: StoreLayout, options: DownloadOptions): Promise<string> {
-  const { model, remote, files, signal } = options;
+  const { model, remote, files, pool, signal, onNotice } = options;
+  const notice = onNotice === undefined ? {} : { onNotice };
   const staging = layout.staging(model);
   const incoming = new Incoming(layout, model);
   const boot = await bootId();
@@ -81,7 +82,7 @@ export async function download(layout: StoreLayout, options: DownloadOptions): P
   try {
     await incoming.dropStale(files, journal);
     const staged = await StagingJournal.open(join(staging, STAGED.journal));
-    const importer = new Importer(layout, { ...options, mode: 'link' }, staged, boot);
+    const importer = new Importer(layout, { model, mode: 'link', pool, signal, ...notice }, staged, boot);
     const download = new Download(layout, options, { incoming, journal, staged, importer });
     const tasks: Task[] = [];
     for (const file of files) tasks.push(await download.look(file));
