@@ -25,7 +25,7 @@ export interface Places {
   readonly blob: string;
   /** A token of a pattern that shows the model, and nothing of another. */
   readonly victimId: string;
-  /** A session that is open on the node. */
+  /** A session that is open on the node for the right comer of each role. */
   readonly session: string;
   /** The token of the right comer of a role. */
   readonly rightToken: (role: string) => string | undefined;
@@ -73,7 +73,7 @@ export async function questionFor(door: string, { column, token }: Comer, places
       return { ...just, path, route: '/v1/tokens/:id', manages: 'token revoke' };
     }
     case 'DELETE /v1/models/acme/doomed':
-      return { ...just, route: '/v1/models/:org/:name' };
+      return { ...just, route: '/v1/models/:org/:name', manages: 'remove' };
     case 'GET /v1/nothing (there is no such route)':
       return { ...just, route: '(no such route)' };
     case 'POST /v1/stage/sessions':
