@@ -14,22 +14,26 @@ export interface ModelSource {
 /**
  * Lists a model's directory and reads the headers of its weights. A GGUF file is a model too, with the others over which it is split.
  *
+ * @param wanted tells which of its files are taken
  * @throws CalyxError as `scanDirectory` and `readModel` do, `invalid-model` if the model is not complete, `unsupported` if
  * the index names a shard that the listing passes over
  */
-export async function readModelSource(directory: string): Promise<ModelSource> {
+export async function readModelSource(
+  directory: string,
+  wanted: (path: string) => boolean = () => true,
+): Promise<ModelSource> {
   const info = await stat(directory).catch((error: unknown) => {
     throw fileError(error, 'cannot read', directory);
   });
   if (!info.isDirectory()) return readFileSource(directory);
-  const files = await scanDirectory(directory);
+  const files = (await scanDirectory(directory)).filter(({ path }) => wanted(path));
   const weights = await readModel(directory);
   checkComplete(weights.map, directory);
   const found = new Set(files.map(({ path }) => path));
   const hidden = weights.shards.find(({ path }) => !found.has(path));
   if (hidden !== undefined) {
-    throw new CalyxError('unsupported', `${directory}: the shard ${hidden.path} has a hidden name`, {
-      hint: "no part of its path may begin with '.'",
+    throw new CalyxError('unsupported', `${directory}: the shard ${hidden.path} is hidden or left out`, {
+      hint: "no part of its path may begin with '.', and no pattern may leave it out",
     });
   }
   return { files, weights };
