@@ -1,0 +1,13 @@
+import { expect, it } from 'vitest';
+import { testDirectory } from '../support/directories.js';
+import { readAtRandom } from '../support/random-cache-reads.js';
+
+it('random reads of a model through a cache of a tenth of it: every byte right, never above the budget', async () => {
+  const stats = await readAtRandom({
+    directory: testDirectory(),
+    modelBytes: 200_000_000,
+    seconds: 4,
+    seed: 1,
+  });
+  expect(stats.usedBytes).toBeGreaterThan(stats.budgetBytes / 3);
+}, 120_000);
