@@ -12,7 +12,7 @@ interface Observed {
 }
 
 const program = fileURLToPath(new URL('../support/small-disk-process.js', import.meta.url));
-const [unshare = '', ...flags] = process.getuid?.() === 0 ? ['unshare', '-m'] : ['unshare', '-rm'];
+const [unshare, ...flags] = process.getuid?.() === 0 ? ['unshare', '-m'] : ['unshare', '-rm'];
 
 it('a disk that is full or read-only: every read is served, it is told once, and used again when it is mended', (context) => {
   if (spawnSync(unshare, [...flags, 'mount', '-t', 'tmpfs', 'none', '/mnt']).status !== 0) {

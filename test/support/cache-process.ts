@@ -4,6 +4,7 @@ import { BufferPool } from '../../src/storage/buffer-pool.js';
 import { DiskCache } from '../../src/storage/caches/disk/disk-cache.js';
 import { KILL_BUDGET_BYTES, KILL_SEGMENT_BYTES, killModel } from './kill-model.js';
 import { MemorySource } from './memory-source.js';
+import { nextTurn } from './scripted-source.js';
 import { seeded } from './seeded.js';
 
 const [directory = '', seed = '0'] = process.argv.slice(2);
@@ -28,6 +29,8 @@ for (let reads = 1; ; reads += 1) {
   if (!Buffer.concat(lease.parts).equals(bytes.subarray(offset, offset + length)))
     throw new Error('wrong bytes');
   lease.release();
+  // A source in memory leaves the event loop no turn for the disk.
+  await nextTurn();
   const { damagedChunks, diskFailures } = cache.stats;
   if (damagedChunks + diskFailures > 0) throw new Error(`${damagedChunks} damaged, ${diskFailures} failures`);
   if (reads % 10 === 0) process.stdout.write(`${JSON.stringify({ reads })}\n`);

@@ -48,6 +48,8 @@ export class DiskCache implements ByteSource {
   readonly #fetcher: Fetcher;
   readonly #keeper: Keeper;
   readonly #memory = new Recent<Digest, Uint8Array>(MEMORY_BYTES);
+  /** True if some of them are there because the disk had failed. */
+  #failedInto = false;
   /** Reads that hold some buffers while they wait for others; so few that others remain for those. */
   readonly #gathering: Gate;
   readonly #fetchBytes: number;
@@ -222,6 +224,11 @@ export class DiskCache implements ByteSource {
   }
 
   #plan(chunks: readonly ChunkDigest[], offset: number, length: number, useDisk: boolean): Piece[] {
+    // What is in memory because the disk had failed may go to the disk now.
+    if (this.#failedInto && this.#keeper.accepting) {
+      this.#memory.clear();
+      this.#failedInto = false;
+    }
     const places = {
       memory: (digest: Digest) => this.#memory.get(digest),
       fetcher: this.#fetcher,
@@ -248,6 +255,7 @@ export class DiskCache implements ByteSource {
     switch (piece.kind) {
       case 'memory':
         counts.memoryHits += 1;
+        this.#disk.wake();
         return Promise.resolve(staticLease(piece.bytes));
       case 'fetch':
         counts.misses += piece.chunks.length;
@@ -266,8 +274,10 @@ export class DiskCache implements ByteSource {
 
   #keep(batch: Batch, chunk: ChunkDigest, done: () => void): void {
     const end = (kept: boolean): void => {
-      if (!kept && batch.partial && !this.#closed)
+      if (!kept && batch.partial && !this.#closed) {
         this.#memory.set(chunk.digest, Buffer.concat(batch.parts(chunk)), chunk.length);
+        this.#failedInto ||= !this.#keeper.accepting;
+      }
       this.#fetcher.forget(chunk.digest, batch);
       done();
     };
