@@ -167,6 +167,26 @@ describe('a disk cache', () => {
     expect(upstream.reads).toEqual(['20000+10000']);
   });
 
+  it('reads ranges of very many tiny chunks, of which every other one is there, with few buffers', async () => {
+    const tiny = evenChunks(BLOBS, 512);
+    const pool = new BufferPool({ budgetBytes: 1024 * 1024 });
+    const upstream = new Watched(BLOBS, pool);
+    const cache = await openTestCache(upstream, { chunks: tiny, pool, budgetBytes: 4_000_000 });
+    for (let at = 0; at < 200_000; at += 1024) {
+      await expectRead(cache, at, 512);
+      await cache.idle();
+    }
+    await Promise.all([0, 50_000, 100_100].map((at) => expectRead(cache, at, 90_000)));
+    await cache.idle();
+    const before = upstream.bytes;
+    await expectRead(cache, 0, 190_000);
+    expect(upstream.bytes).toBe(before);
+    // Chunks lie in the order in which they came; they are read all the same into one buffer.
+    const lease = await cache.read(BLOB, 0, 190_000);
+    expect(lease.parts).toHaveLength(1);
+    lease.release();
+  });
+
   it('has one owner', async () => {
     const directory = testDirectory();
     await openTestCache(new Watched(), { chunks: CHUNKS, directory, description: 'the first one' });
