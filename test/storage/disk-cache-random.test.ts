@@ -5,9 +5,10 @@ import { readAtRandom } from '../support/random-cache-reads.js';
 it('random reads of a model through a cache of a tenth of it: every byte right, never above the budget', async () => {
   const stats = await readAtRandom({
     directory: testDirectory(),
-    modelBytes: 200_000_000,
+    modelBytes: 300_000_000,
     seconds: 4,
     seed: 1,
   });
-  expect(stats.usedBytes).toBeGreaterThan(stats.budgetBytes / 3);
+  // There are seven segments for chunks of up to 4 MiB, and one of them is always free.
+  expect(stats.usedBytes).toBeGreaterThan(stats.budgetBytes / 6);
 }, 120_000);
