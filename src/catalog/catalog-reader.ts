@@ -53,7 +53,11 @@ export const refSchema = z.strictObject({
   signature: z.string().optional(),
 });
 
-export const revisionSchema = z.strictObject({ manifest: z.string().refine(isDigest) });
+export const revisionSchema = z.strictObject({
+  manifest: z.string().refine(isDigest),
+  /** When it was published last, in milliseconds since 1970; older stores did not write it. */
+  publishedAt: z.number().optional(),
+});
 
 /**
  * Manifests kept in memory, in their canonical bytes; in memory they take about seven times as much. They are immutable, so a

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
+import { wallClock } from '../core/clock.js';
 import type { Digest } from '../core/digest.js';
 import { CalyxError, fileError, systemCode } from '../core/errors.js';
 import { DEFAULT_REF, formatModelName, type ModelName } from '../core/names.js';
@@ -53,7 +54,10 @@ export async function publishStaged(
     await moveBlobs(layout, model, manifest, onMoved);
     await makeSnapshot(layout, model, revision, manifest);
     await writeFileAtomically(layout.manifest(digest), bytes);
-    await writeFileAtomically(layout.revision(model, revision), record({ manifest: digest }));
+    await writeFileAtomically(
+      layout.revision(model, revision),
+      record({ manifest: digest, publishedAt: wallClock.now() }),
+    );
     const published = await moveRef(layout, model, DEFAULT_REF, { revision, manifest: digest }, sign);
     await rm(staging, { recursive: true, force: true });
     return published;
@@ -63,7 +67,7 @@ export async function publishStaged(
 }
 
 /** Makes `ref` name a revision, with the next generation. Does nothing if it does so already. */
-async function moveRef(
+export async function moveRef(
   layout: StoreLayout,
   model: ModelName,
   name: string,

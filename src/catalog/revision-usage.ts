@@ -6,16 +6,18 @@ import { Recent } from '../core/recent.js';
 /** Somebody who uses a revision. */
 export interface RevisionUser {
   readonly revision: string;
-  /** Who: an address. */
+  /** Who: an address, or a node. */
   readonly by: string;
   /** Since the last read; undefined if the user only has files open. */
   readonly idleMs: number | undefined;
   /** How many files are open. */
   readonly open: number;
+  /** True if it is a node that runs blocks of it. */
+  readonly node?: boolean;
 }
 
 /** NFSv3 has no open: who read within this time may read on. */
-const IN_USE_MS = 600_000;
+export const IN_USE_MS = 600_000;
 /** Pairs of a revision and a user that has nothing open which are remembered. */
 const KEPT_READERS = 65_536;
 
