@@ -2,6 +2,8 @@ import { resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { CachedCatalog } from '../../catalog/cached-catalog.js';
 import { DiskCatalog } from '../../catalog/catalog-reader.js';
+import { ContentUsage } from '../../catalog/content-usage.js';
+import type { UsersOf } from '../../catalog/gc/choose-expired.js';
 import { repairHubRefs } from '../../catalog/publish.js';
 import { checkRefs, signRefs } from '../../catalog/sign-refs.js';
 import { RevisionUsage } from '../../catalog/revision-usage.js';
@@ -31,6 +33,9 @@ import type { SecuredAccess } from '../node/secured-access.js';
 import { ownManager, managerOperations, type StoreManager } from './manage.js';
 import { managementDoor, type Management } from './management-door.js';
 import { managementRoutes } from './management-routes.js';
+import { revisionRoutes } from './revision-routes.js';
+import { nodesOf, startReading } from './store-users.js';
+import { summarizeRevisions } from './revision-summary.js';
 import { ModelViews } from './model-views.js';
 import { reachableHost } from './reachable-host.js';
 import { CALYX_VERSION } from '../version.js';
@@ -128,12 +133,22 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     // The files of blobs stay open: one that was removed would keep its space, one that was repaired would stay damaged.
     const shown = new CachedCatalog(catalog);
     const usage = new RevisionUsage();
+    const httpUsage = new RevisionUsage();
+    const contentUsage = new ContentUsage();
+    const registry = new NodeRegistry();
+    const allUsersOf: UsersOf = (model, revisions) => [
+      ...usage.usersOf(model),
+      ...httpUsage.usersOf(model),
+      ...contentUsage.usersOf(revisions),
+      ...nodesOf(registry, model),
+    ];
     const manager = replica
-      ? noManager(replica)
+      ? noManager(replica, (model) => summarizeRevisions(layout, catalog, model, allUsersOf))
       : ownManager(layout, catalog, {
           onReplaced: (blob) => directory.forget(blob),
           onChanged: () => shown.invalidate(),
           usersOf: (model) => usage.usersOf(model),
+          allUsersOf,
           sign: (statement) => gate.identity.signRef(statement),
         });
     const { doorkeeper, table, identity } = gate;
@@ -145,7 +160,6 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
       doorkeeper,
       door: 'http',
     });
-    const registry = new NodeRegistry();
     table.onRevoked((id) => registry.removeOf(id));
     const nfsReads = new MeterLayer(source);
     let nfs: RunningNfs | undefined;
@@ -162,6 +176,7 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
       view: (grant) => views.of(grant),
       share: new FairShare(),
       onSent: (bytes) => blobBytesSent.inc(bytes),
+      reading: (what, by) => startReading(httpUsage, contentUsage, what, by),
       onCutOff: (url, error) => config.logger.error({ err: error, url }, 'an answer was cut off'),
     });
     catalogRoutes(server, (grant) => views.of(grant).catalog);
@@ -174,6 +189,7 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
       decided: (decision) => doorkeeper.decided(decision),
     });
     managementRoutes(server, manager);
+    revisionRoutes(server, manager);
     healthRoutes(server, metrics);
     server.get('/v1/status', { config: { access: 'read' } }, async () => {
       const sent = await blobBytesSent.get();
@@ -258,9 +274,12 @@ function openGateFor(config: StoreConfig, layout: StoreLayout): Promise<StoreGat
 }
 
 /** What is published is signed, and who signs is elsewhere. */
-function noManager(replica: ReplicaState): StoreManager {
+function noManager(replica: ReplicaState, revisions: StoreManager['revisions']): StoreManager {
   const refuse = (): Promise<never> => Promise.reject(replica.elsewhere());
-  return { publish: refuse, remove: refuse };
+  return {
+    ...{ publish: refuse, remove: refuse, pin: refuse, unpin: refuse, rollback: refuse, collect: refuse },
+    revisions,
+  };
 }
 
 /** Brings the refs of the Hugging Face cache layout in step, and signs those that are not signed yet; a replica only tells of them. */

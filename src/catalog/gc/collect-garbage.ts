@@ -196,7 +196,7 @@ function isAnything({ revisions, staged, strays }: DoomedContent): boolean {
 }
 
 /** All models of which there is anything at all. */
-async function allModels(layout: StoreLayout): Promise<ModelName[]> {
+export async function allModels(layout: StoreLayout): Promise<ModelName[]> {
   const roots = [layout.allRefs, layout.allRevisions, layout.allRemoving, layout.allStaging];
   const folders = new Set((await Promise.all(roots.map(listNames))).flat());
   return [...folders].sort().flatMap((folder) => modelOfCacheFolder(folder) ?? []);

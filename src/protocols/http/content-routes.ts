@@ -3,12 +3,14 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Grant } from '../../core/access.js';
 import { parseDigest, type Digest } from '../../core/digest.js';
 import { CalyxError, isCalyxError } from '../../core/errors.js';
+import { plainAddress } from '../../core/network-address.js';
 import {
   fileIdentity,
   sliceSegments,
   treeFile,
   walkTree,
   type Directory,
+  type FileNode,
   type TreeFile,
 } from '../../catalog/file-tree.js';
 import { matchesIfRange, namesTag, parseRange } from './range.js';
@@ -28,9 +30,14 @@ export interface ContentView {
 export interface Content extends SendOptions {
   /** What a grant shows; asked for each request. */
   view(grant: Grant): ContentView;
+  /** Called when `by`, an address, begins to read; what it returns is called when that is over. */
+  readonly reading?: (what: ReadContent, by: string) => () => void;
   /** Called when an answer had to be cut off. */
   readonly onCutOff: (url: string, error: unknown) => void;
 }
+
+/** What is read over HTTP: a manifest, or what a file consists of; a file of the views says of which revision it is. */
+export type ReadContent = { readonly manifest: Digest } | TreeFile | FileNode;
 
 const READ = { config: { access: 'read' } } as const;
 
@@ -48,6 +55,7 @@ export function contentRoutes(server: FastifyInstance, content: Content): void {
     const digest = parseDigest(request.params.digest, 'the name of the manifest');
     const bytes = await content.view(request.grant).manifestBytes(digest);
     await send(request, reply, treeFile([{ literal: bytes }]), content, {
+      of: { manifest: digest },
       tag: `"${digest}"`,
       type: 'application/json',
       cache: IMMUTABLE,
@@ -90,6 +98,8 @@ interface Representation {
   readonly tag: string;
   readonly type: string;
   readonly cache: string;
+  /** Of what it is read, if not of the file. */
+  readonly of?: ReadContent;
 }
 
 async function send(
@@ -134,6 +144,8 @@ async function send(
     beginContent().end();
     return;
   }
+  const address = plainAddress(request.raw.socket.remoteAddress ?? request.ip);
+  const done = content.reading?.(about.of ?? file, address);
   try {
     await sendSegments(reply.raw, sliceSegments(file, offset, length), content, beginContent);
   } catch (error) {
@@ -141,5 +153,7 @@ async function send(
     if (!reply.raw.headersSent && !isCalyxError(error, 'aborted')) throw error;
     if (!reply.sent) reply.hijack();
     if (!isCalyxError(error, 'aborted')) content.onCutOff(request.url, error);
+  } finally {
+    done?.();
   }
 }
