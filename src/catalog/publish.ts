@@ -13,6 +13,7 @@ import { STAGED } from './ingest/importer.js';
 import { decodeManifest, manifestIds } from './manifest-codec.js';
 import type { Manifest } from './manifest.js';
 import { dropRevisions, retiredSchema } from './remove.js';
+import { shareBlobs } from './share-blobs.js';
 import { signed, type SignRef } from './sign-refs.js';
 import type { StoreLayout } from './store-layout.js';
 
@@ -51,7 +52,7 @@ export async function publishStaged(
   const { digest, revision } = manifestIds(bytes);
   try {
     if ((await listNames(layout.refs(model))).length === 0) await dropRevisions(layout, model, revision);
-    await moveBlobs(layout, model, manifest, onMoved);
+    const moved = await moveBlobs(layout, model, manifest, onMoved);
     await makeSnapshot(layout, model, revision, manifest);
     await writeFileAtomically(layout.manifest(digest), bytes);
     await writeFileAtomically(
@@ -60,6 +61,7 @@ export async function publishStaged(
     );
     const published = await moveRef(layout, model, DEFAULT_REF, { revision, manifest: digest }, sign);
     await rm(staging, { recursive: true, force: true });
+    await shareBlobs(layout, model, moved, onMoved);
     return published;
   } catch (error) {
     throw fileError(error, 'cannot publish', formatModelName(model));
@@ -110,13 +112,15 @@ export async function repairHubRefs(
   for (const [name, ref] of refs) await repairHubRef(layout, model, name, ref);
 }
 
+/** Returns the blobs that were staged, and are in their places now. */
 async function moveBlobs(
   layout: StoreLayout,
   model: ModelName,
   manifest: Manifest,
   onMoved: (blob: Digest) => void | Promise<void>,
-): Promise<void> {
+): Promise<Digest[]> {
   const blobs = layout.blobs(model);
+  const moved: Digest[] = [];
   await makeDirectories(blobs);
   for (const file of manifest.files) {
     const target = layout.blob(model, file.blob);
@@ -124,6 +128,7 @@ async function moveBlobs(
     // Also over a blob that is there: it may have been damaged, and this one was just read.
     if ((await sizeOf(staged)) === file.size) {
       await rename(staged, target);
+      moved.push(file.blob);
       await onMoved(file.blob);
     } else if ((await sizeOf(target)) !== file.size) {
       throw new CalyxError('corrupt', `the staged copy of ${file.path} is missing or not whole`, {
@@ -132,6 +137,7 @@ async function moveBlobs(
     }
   }
   await syncDirectory(blobs);
+  return moved;
 }
 
 /** The links of a revision. Of one that is there, what is missing or leads elsewhere is put right. */

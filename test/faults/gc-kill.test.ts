@@ -1,7 +1,8 @@
-import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { DiskCatalog } from '../../src/catalog/catalog-reader.js';
+import { DiskCatalog, type ResolvedRevision } from '../../src/catalog/catalog-reader.js';
+import type { ModelName } from '../../src/core/names.js';
 import { collectGarbage } from '../../src/catalog/gc/collect-garbage.js';
 import { StoreLayout } from '../../src/catalog/store-layout.js';
 import { copyOfFixture, FIXTURES, MODEL, publish, resolve, stage } from '../support/catalog.js';
@@ -106,3 +107,31 @@ test('gc of an add that was given up, killed before each of its steps: the next 
     }
   }
 }, 120_000);
+
+test('publishing what another model has too, killed before each step: that one stays whole, and then both are one', async () => {
+  const other = { org: 'acme', name: 'lily' };
+  const source = FIXTURES['mistral-f32'];
+  const prepared = new StoreLayout(join(testDirectory(), 'data'));
+  await publish(prepared, source, { model: other });
+  await stage(prepared, source);
+  for (let step = 1; ; step += 1) {
+    const layout = new StoreLayout(join(testDirectory(), 'data'));
+    cpSync(prepared.root, layout.root, { recursive: true, verbatimSymlinks: true });
+    const task = { do: 'publish', data: layout.root, source, model: 'acme/rose', killBefore: step } as const;
+    const answer = await killDriver(task, 60_000);
+    for (const path of readdirSync(source)) {
+      const shown = join(layout.snapshot(other, (await resolveMain(layout, other)).revision), path);
+      expect(readFileSync(shown).equals(readFileSync(join(source, path))), `step ${step}`).toBe(true);
+    }
+    if (answer === undefined) continue;
+    const { manifest } = await resolveMain(layout, other);
+    const inodes = (model: ModelName): number[] => manifest.files.map(({ blob }) => statSync(layout.blob(model, blob)).ino);
+    expect(inodes(MODEL)).toEqual(inodes(other));
+    expect(step).toBeGreaterThan(35);
+    return;
+  }
+}, 120_000); // prettier-ignore
+
+function resolveMain(layout: StoreLayout, model: ModelName): Promise<ResolvedRevision> {
+  return new DiskCatalog(layout).resolve({ model, revision: 'main' });
+}
