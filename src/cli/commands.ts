@@ -10,6 +10,7 @@ export type Register = (program: Command) => void;
 export const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['inspect', async () => (await import('./inspect.js')).inspectCommand],
   ['add', async () => (await import('./add.js')).addCommand],
+  ['update', async () => (await import('./update.js')).updateCommand],
   ['list', async () => (await import('./list.js')).listCommand],
   ['verify', async () => (await import('./verify.js')).verifyCommand],
   ['rollback', async () => (await import('./rollback.js')).rollbackCommand],

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { ModelName } from '../../core/names.js';
+import { rememberSource } from '../../catalog/added-from.js';
 import { HashPool, type OnBytes } from '../../catalog/ingest/hash-pool.js';
 import { readSource, stageModel, type ImportMode } from '../../catalog/ingest/stage-model.js';
 import { StoreLayout } from '../../catalog/store-layout.js';
@@ -14,6 +15,8 @@ export interface AddOptions {
   readonly directory: string;
   readonly model: ModelName;
   readonly mode: ImportMode;
+  /** Copies only files that changed since an earlier revision. @default false */
+  readonly reuse?: boolean;
   readonly signal: AbortSignal;
   readonly onTotal?: (bytes: number) => void;
   readonly onBytes?: OnBytes;
@@ -52,6 +55,7 @@ export async function addModel(options: AddOptions): Promise<Added> {
     const staged = await stageModel(layout, { ...options, directory, source, pool });
     signal.throwIfAborted();
     const { ref, moved } = await commandManager(layout, signal).publish(model, staged.revision);
+    await rememberSource(layout, model, { source: directory, mode: options.mode });
     const { manifest, importedBytes } = staged;
     return {
       revision: ref.revision,
