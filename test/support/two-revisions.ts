@@ -31,7 +31,7 @@ export async function changeTensors(directory: string, which: RegExp): Promise<v
       await file.read(header, 0, header.byteLength, 8);
       const tensors = JSON.parse(header.toString()) as Record<string, { data_offsets?: [number, number] }>;
       for (const [tensor, { data_offsets: [from, to] = [0, 0] }] of Object.entries(tensors))
-        if (which.test(tensor)) await file.write(Buffer.alloc(to - from, 0x3c), 0, to - from, begin + from);
+        if (which.test(tensor)) await file.write(Buffer.alloc(to - from, tensor), 0, to - from, begin + from);
     } finally {
       await file.close();
     }

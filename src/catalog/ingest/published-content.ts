@@ -58,10 +58,11 @@ export class PublishedContent {
 }
 
 function isCutAlike(a: readonly Extent[], b: readonly Extent[]): boolean {
-  return (
-    a.length === b.length &&
-    a.every(({ offset, length }, index) => offset === b[index]?.offset && length === b[index]?.length)
-  );
+  if (a.length !== b.length) return false;
+  return a.every(({ offset, length }, index) => {
+    const other = b[index];
+    return other?.offset === offset && other.length === length;
+  });
 }
 
 function plain({ offset, length }: Extent): Extent {
