@@ -17,6 +17,7 @@ const PAGES = [
   'docs/nfs-conformance.md',
   'docs/nfs.md',
   'docs/performance.md',
+  'docs/revisions.md',
   'docs/security.md',
 ];
 

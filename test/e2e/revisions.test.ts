@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { calyx, calyxJson, startCalyx } from '../support/cli.js';
 import { suiteDirectory, testDirectory } from '../support/directories.js';
 import { TINY } from '../support/models.js';
+import { readWithPython } from '../support/nfs-over-tls.js';
 import { startStore, type RunningStore } from '../support/running-store.js';
 
 /** What issue 5 grants a ref that moves, as one that is published. */
@@ -176,6 +177,19 @@ describe('who uses a revision keeps it', () => {
     expect(await (await fetch(`${store.url}/v1/blobs/${note}`)).text()).toBe(NOTES[0]);
   });
 
+  it('a client of NFS that read of it, also from removal', async () => {
+    const { data, ids } = await threeRevisions();
+    const store = await startStore(data, { nfs: '127.0.0.1:0' });
+    onTestFinished(() => store.stop().then(() => undefined));
+    const path = ['models', 'acme', `tiny@${ids[0]}`, 'note.txt'];
+    const read = await readWithPython(testDirectory(), { port: store.nfs?.port ?? 0, path });
+    expect(read).toMatchObject({ size: NOTES[0]?.length });
+    expect(await removedBy(data)).toEqual([ids[1]]);
+    expect((await list(data)).map(({ users }) => users?.length)).toEqual([0, 1]);
+    const removal = await calyx('remove', 'acme/tiny', '--data', data);
+    expect([removal.code, removal.stderr]).toEqual([1, expect.stringContaining('is in use: 127.0.0.1 read it')]);
+  });
+
   it('a node that runs it', async () => {
     const { data, ids } = await threeRevisions();
     const store = await storeOn(data);
@@ -197,30 +211,29 @@ describe('who uses a revision keeps it', () => {
 }); // prettier-ignore
 
 describe('rollback', () => {
-  it('shows on the store within 2 s, signed, to clients that have joined', async () => {
+  it('is signed, so that clients that have joined follow it', async () => {
     const { data, ids } = await threeRevisions();
     const store = await storeOn(data, ['--tls']);
     const made = await calyxJson('token', 'create', '--role', 'read', '--data', data);
     const into = join(testDirectory(), 'slice');
     await calyxJson('rollback', 'acme/tiny', ids[0], '--data', data);
-    const from = performance.now();
     const env = { CALYX_STORE: made['join'] as string, XDG_CONFIG_HOME: testDirectory() };
     const args = ['fetch', 'acme/tiny', '--blocks', '0:1', '--into', into, '--json'];
     const { code, stdout, stderr } = await startCalyx(args, env).ended;
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect((JSON.parse(stdout) as { revision: string }).revision).toBe(ids[0]);
-    expect(performance.now() - from).toBeLessThan(VISIBLE_WITHIN_MS + 8_000);
     expect(store.url).toMatch(/^https:/);
   });
 
-  it('shows by every door of the store at once', async () => {
+  it('shows by every door of the store within 2 s', async () => {
     const { data, ids } = await threeRevisions();
     const store = await storeOn(data);
     const note = async (): Promise<string> =>
       (await fetch(`${store.url}/tree/models/acme/tiny/note.txt`)).text();
     expect(await note()).toBe(NOTES[2]);
     await calyxJson('rollback', 'acme/tiny', ids[0], '--data', data);
-    expect(await note()).toBe(NOTES[0]);
+    const from = performance.now();
+    while ((await note()) !== NOTES[0]) expect(performance.now() - from).toBeLessThan(VISIBLE_WITHIN_MS);
     expect(await mainOf(store.url)).toMatchObject({ revision: ids[0], generation: 4 });
     const ref = await fetch(`${store.url}/tree/hub/models--acme--tiny/refs/main`);
     expect(await ref.text()).toBe(ids[0]);
@@ -239,9 +252,10 @@ describe('an add beside a collection', () => {
     const { data } = await threeRevisions();
     await storeOn(data);
     for (let round = 0; round < 6; round += 1) {
-      // Back to content that only an old revision has: the add relies on blobs that a collection is about to remove.
+      // Back to content that only an old revision has: the update relies on blobs that a collection is about to remove.
       await writeFile(join(source, 'note.txt'), NOTES[round % 3] ?? '');
-      const adding = startCalyx(['add', source, '--name', 'acme/tiny', '--data', data]).ended;
+      const command = round % 2 === 0 ? ['update', 'acme/tiny'] : ['add', source, '--name', 'acme/tiny'];
+      const adding = startCalyx([...command, '--data', data]).ended;
       let over = false;
       void adding.finally(() => (over = true));
       while (!over) {
