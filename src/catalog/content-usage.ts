@@ -57,6 +57,20 @@ export class ContentUsage {
     };
   }
 
+  /** Somebody has read it so long ago, as was written down before. */
+  restore(content: Digest, by: string, idleMs: number): void {
+    const key = `${content} ${by}`;
+    this.#readers.set(key, { key, content, by, lastRead: this.#clock.now() - idleMs, open: 0 });
+  }
+
+  /** The latest readers, to be written down: for how long each has not read. */
+  recent(most: number): { readonly content: Digest; readonly by: string; readonly idleMs: number }[] {
+    const now = this.#clock.now();
+    return [...this.#readers.values(), ...this.#openers.values()]
+      .slice(-most)
+      .map(({ content, by, lastRead, open }) => ({ content, by, idleMs: open > 0 ? 0 : now - lastRead }));
+  }
+
   /** Who uses revisions of one model now: reads of them, or did within the last ten minutes. */
   usersOf(revisions: readonly RevisionContent[]): RevisionUser[] {
     const manifests = new Map<Digest, string[]>();

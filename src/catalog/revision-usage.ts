@@ -63,6 +63,24 @@ export class RevisionUsage {
     };
   }
 
+  /** Somebody has read of it so long ago, as was written down before. */
+  restore(revision: FileNode['revision'], by: string, idleMs: number): void {
+    this.#use({ revision }, by).lastRead = this.#clock.now() - idleMs;
+  }
+
+  /** Those who read last, to be written down: for how long each has not read. */
+  recent(
+    most: number,
+  ): { readonly model: string; readonly revision: string; readonly by: string; readonly idleMs: number }[] {
+    const now = this.#clock.now();
+    return [...this.#readers.values(), ...this.#openers.values()]
+      .slice(-most)
+      .flatMap(({ model, revision, by, lastRead, open }) => {
+        if (open === 0 && lastRead === undefined) return [];
+        return [{ model, revision, by, idleMs: open > 0 ? 0 : now - (lastRead ?? now) }];
+      });
+  }
+
   /** Who uses a model now: has a file open, or read one within the last ten minutes. */
   usersOf(model: ModelName): RevisionUser[] {
     const name = formatModelName(model);

@@ -70,6 +70,11 @@ export class StoreLayout {
     return join(this.own, 'sources', `${cacheFolder(model)}.json`);
   }
 
+  /** Who read what, as a store last wrote it down. */
+  get usage(): string {
+    return join(this.own, 'usage.json');
+  }
+
   /** Manifests of all models. */
   get manifests(): string {
     return join(this.own, 'manifests');

@@ -190,6 +190,19 @@ describe('who uses a revision keeps it', () => {
     expect([removal.code, removal.stderr]).toEqual([1, expect.stringContaining('is in use: 127.0.0.1 read it')]);
   });
 
+  it('also when the store was started again meanwhile, or does not run', async () => {
+    const { data, ids } = await threeRevisions();
+    const store = await startStore(data, { nfs: '127.0.0.1:0' });
+    const path = ['models', 'acme', `tiny@${ids[0]}`, 'note.txt'];
+    await readWithPython(testDirectory(), { port: store.nfs?.port ?? 0, path });
+    await (await fetch(`${store.url}/tree/models/acme/tiny@${ids[1]}/note.txt`)).arrayBuffer();
+    expect((await store.stop()).code).toBe(0);
+    expect(await removedBy(data)).toEqual([]);
+    await storeOn(data);
+    expect(await removedBy(data)).toEqual([]);
+    expect((await list(data)).map(({ users }) => users?.length)).toEqual([0, 1, 1]);
+  });
+
   it('a node that runs it', async () => {
     const { data, ids } = await threeRevisions();
     const store = await storeOn(data);

@@ -10,6 +10,7 @@ import {
   summarizeRevisions,
   type RevisionSummary,
 } from '../store/revision-summary.js';
+import { StoreUsage } from '../store/store-usage.js';
 import { chosenModels, type DamagedModel } from './list-models.js';
 
 /** Revisions of a store's data directory. */
@@ -19,8 +20,8 @@ export interface ListedRevisions {
 }
 
 /**
- * The revisions of all models or one. Who uses them is what a store that runs on the directory tells; if none does, nobody uses them
- * through Calyx. Changes nothing.
+ * The revisions of all models or one. Who uses them is what a store that runs on the directory tells; if none does, what one wrote down
+ * last. Changes nothing.
  *
  * @throws CalyxError `not-found` if `only` is not there
  */
@@ -54,7 +55,8 @@ async function ofModel(
     const request = { operation: 'revisions', input: { model: formatModelName(model) }, token };
     const told = await askOwner(layout.owners, request, { signal, leaveDead: true });
     if (told !== undefined) return z.array(revisionSummarySchema).parse(told.output);
-    return await summarizeRevisions(layout, catalog, model, () => []);
+    const usage = await StoreUsage.load(layout).catch(() => undefined);
+    return await summarizeRevisions(layout, catalog, model, usage?.allUsersOf);
   } catch (error) {
     signal.throwIfAborted();
     // Who may not manage the store may read the directory all the same; so may one beside which another command is at work.

@@ -198,7 +198,7 @@ const reportSchema: z.ZodType<GarbageReport> = z.object({
 /** The manager for a command: the store that owns the directory, or if none runs the command itself. */
 export function commandRevisions(
   layout: StoreLayout,
-  own: () => RevisionManager,
+  own: () => Promise<RevisionManager>,
   signal: AbortSignal,
 ): RevisionManager {
   // First, because an owner makes directories, and because of what one reads that is not there.
@@ -211,29 +211,33 @@ export function commandRevisions(
     pin: async (spec, name) => {
       await checkModel(spec.model);
       const input = { model: formatSpec(spec), ...(name !== undefined && { name }) };
-      return ask('pin', input, pinnedSchema, () => own().pin(spec, name));
+      return ask('pin', input, pinnedSchema, async () => (await own()).pin(spec, name));
     },
     unpin: async (model, which) => {
       await checkModel(model);
       const input = { model: formatModelName(model), ...which };
-      return ask('unpin', input, unpinnedSchema, () => own().unpin(model, which));
+      return ask('unpin', input, unpinnedSchema, async () => (await own()).unpin(model, which));
     },
     rollback: async (spec) => {
       await checkModel(spec.model);
-      return ask('rollback', { model: formatSpec(spec) }, publishedSchema, () => own().rollback(spec));
+      return ask('rollback', { model: formatSpec(spec) }, publishedSchema, async () =>
+        (await own()).rollback(spec),
+      );
     },
     collect: async (request) => {
       const { model, keep, dryRun } = request;
       if (request.shown !== undefined)
         throw new CalyxError('internal', 'what is shown is not known to commands');
-      if ((await listNames(layout.own)).length === 0) return own().collect(request);
+      if ((await listNames(layout.own)).length === 0) return (await own()).collect(request);
       const name = model === undefined ? {} : { model: formatModelName(model) };
-      return ask('gc', { ...name, keep, dryRun }, reportSchema, () => own().collect(request));
+      return ask('gc', { ...name, keep, dryRun }, reportSchema, async () => (await own()).collect(request));
     },
     revisions: async (model) => {
       await checkModel(model);
       const input = { model: formatModelName(model) };
-      return ask('revisions', input, z.array(revisionSummarySchema), () => own().revisions(model));
+      return ask('revisions', input, z.array(revisionSummarySchema), async () =>
+        (await own()).revisions(model),
+      );
     },
   };
 }

@@ -22,6 +22,7 @@ import {
   type RevisionManager,
 } from './manage-revisions.js';
 import { commandOwner } from './owner-commands.js';
+import { StoreUsage } from './store-usage.js';
 
 const inputSchema = z.strictObject({ model: z.string(), force: z.boolean().optional() });
 const publishedSchema = z.object({ ref: refSchema, moved: z.boolean() });
@@ -128,7 +129,10 @@ export function managerOperations(manager: StoreManager): Readonly<Record<string
 
 /** The manager for a command: the store that owns the directory, or if none runs the command itself. */
 export function commandManager(layout: StoreLayout, signal: AbortSignal): StoreManager {
-  const own = (): StoreManager => ownManager(layout, new DiskCatalog(layout));
+  const own = async (): Promise<StoreManager> => {
+    const { allUsersOf } = await StoreUsage.load(layout);
+    return ownManager(layout, new DiskCatalog(layout), { ...NO_HOOKS, allUsersOf });
+  };
   return {
     ...commandRevisions(layout, own, signal),
     publish: async (model, staged) => {
@@ -136,7 +140,7 @@ export function commandManager(layout: StoreLayout, signal: AbortSignal): StoreM
         operation: 'publish',
         input: { model: formatModelName(model) },
         answer: publishedSchema,
-        here: () => own().publish(model),
+        here: async () => (await own()).publish(model),
       };
       try {
         return await commandOwner(layout, command, signal);
@@ -157,7 +161,7 @@ export function commandManager(layout: StoreLayout, signal: AbortSignal): StoreM
           operation: 'remove',
           input: { model: formatModelName(model), force },
           answer: removedSchema,
-          here: () => own().remove(model, force),
+          here: async () => (await own()).remove(model, force),
         };
         return await commandOwner(layout, command, signal);
       } finally {

@@ -2,11 +2,8 @@ import { resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { CachedCatalog } from '../../catalog/cached-catalog.js';
 import { DiskCatalog } from '../../catalog/catalog-reader.js';
-import { ContentUsage } from '../../catalog/content-usage.js';
-import type { UsersOf } from '../../catalog/gc/choose-expired.js';
 import { repairHubRefs } from '../../catalog/publish.js';
 import { checkRefs, signRefs } from '../../catalog/sign-refs.js';
-import { RevisionUsage } from '../../catalog/revision-usage.js';
 import { StoreLayout } from '../../catalog/store-layout.js';
 import { accessRoutes } from '../../cluster/access-routes.js';
 import { NodeRegistry } from '../../cluster/node-registry.js';
@@ -34,7 +31,7 @@ import { ownManager, managerOperations, type StoreManager } from './manage.js';
 import { managementDoor, type Management } from './management-door.js';
 import { managementRoutes } from './management-routes.js';
 import { revisionRoutes } from './revision-routes.js';
-import { nodesOf, startReading } from './store-users.js';
+import { StoreUsage } from './store-usage.js';
 import { summarizeRevisions } from './revision-summary.js';
 import { ModelViews } from './model-views.js';
 import { reachableHost } from './reachable-host.js';
@@ -132,22 +129,17 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     await putRefsRight(layout, catalog, gate, config.logger);
     // The files of blobs stay open: one that was removed would keep its space, one that was repaired would stay damaged.
     const shown = new CachedCatalog(catalog);
-    const usage = new RevisionUsage();
-    const httpUsage = new RevisionUsage();
-    const contentUsage = new ContentUsage();
     const registry = new NodeRegistry();
-    const allUsersOf: UsersOf = (model, revisions) => [
-      ...usage.usersOf(model),
-      ...httpUsage.usersOf(model),
-      ...contentUsage.usersOf(revisions),
-      ...nodesOf(registry, model),
-    ];
+    const usage = await StoreUsage.load(layout, registry);
+    const { allUsersOf } = usage;
+    closers.splice(1, 0, () => usage.close().catch(() => undefined));
+    usage.keepSaving((error) => config.logger.error({ err: error }, 'who reads could not be written down'));
     const manager = replica
       ? noManager(replica, (model) => summarizeRevisions(layout, catalog, model, allUsersOf))
       : ownManager(layout, catalog, {
           onReplaced: (blob) => directory.forget(blob),
           onChanged: () => shown.invalidate(),
-          usersOf: (model) => usage.usersOf(model),
+          usersOf: (model) => usage.nfs.usersOf(model),
           allUsersOf,
           sign: (statement) => gate.identity.signRef(statement),
         });
@@ -176,7 +168,7 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
       view: (grant) => views.of(grant),
       share: new FairShare(),
       onSent: (bytes) => blobBytesSent.inc(bytes),
-      reading: (what, by) => startReading(httpUsage, contentUsage, what, by),
+      reading: (what, by) => usage.startReading(what, by),
       onCutOff: (url, error) => config.logger.error({ err: error, url }, 'an answer was cut off'),
     });
     catalogRoutes(server, (grant) => views.of(grant).catalog);
@@ -206,7 +198,7 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     let nfsProblem: CalyxError | undefined;
     if (config.nfs !== undefined) {
       try {
-        const parts = { catalog: shown, source: nfsReads, usage, logger: config.logger };
+        const parts = { catalog: shown, source: nfsReads, usage: usage.nfs, logger: config.logger };
         nfs = await serveNfs(config.nfs, { ...parts, tls: () => gate.tls(), doorkeeper });
       } catch (error) {
         if (config.nfsOptional !== true || !isCalyxError(error, 'busy')) throw error;
