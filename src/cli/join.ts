@@ -45,10 +45,7 @@ function tell({ cluster, silent, files }: Joined): void {
   const until = expiresAt === undefined ? '' : `, until ${new Date(expiresAt).toISOString()}`;
   print(`as ${name ?? 'somebody'}: role ${role ?? 'unknown'}, models ${models ?? 'unknown'}${until}`);
   for (const { problem } of silent) note(`could not be checked now: ${problem}`);
-  note(
-    `Hub clients: HF_ENDPOINT=https://${addresses[0] ?? ''} REQUESTS_CA_BUNDLE=${files.ca} SSL_CERT_FILE=${files.ca}, ` +
-      'and HF_TOKEN set to the part of the join string after #',
-  );
+  note(`other programs know the store by ${files.ca}: curl --cacert, SSL_CERT_FILE, REQUESTS_CA_BUNDLE`);
 }
 
 /** Without the token. */

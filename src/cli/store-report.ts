@@ -24,10 +24,12 @@ export function printListening(store: RunningStore, data: string, security: Moun
 export interface MountLimits {
   readonly allow: readonly AllowRule[];
   readonly security: MountSecurity | undefined;
+  /** NFS is not served because nobody asked for it, and every user of the machine could mount. */
+  readonly nfsLeftOut: boolean;
 }
 
 /** What a store says when it listens, for people. */
-export function noteListening(store: RunningStore, data: string, { allow, security }: MountLimits): void {
+export function noteListening(store: RunningStore, data: string, limits: MountLimits): void {
   const { url, beyondLoopback, secured, nfs, nfsProblem, replicaOf } = store;
   note(`store listening on ${url}, data in ${data}`);
   if (replicaOf === undefined) note(`publish a model:   calyx add DIRECTORY --name ORG/NAME --data ${data}`);
@@ -46,10 +48,14 @@ export function noteListening(store: RunningStore, data: string, { allow, securi
   }
   if (nfsProblem !== undefined)
     note(`NFS is not served: ${nfsProblem.message}; choose a port with --nfs HOST:PORT, or say --no-nfs`);
+  if (limits.nfsLeftOut)
+    note(
+      'NFS is not served, because with --tls nobody comes in unknown: serve it with --nfs-require-client-cert, or with --nfs 127.0.0.1:2049 to every user of this machine',
+    );
   if (nfs === undefined) return;
-  const mounts = mountsOf(nfs, security);
+  const mounts = mountsOf(nfs, limits.security);
   note(
-    `NFS on ${nfs.host}:${nfs.port} for ${whomOf({ allow, security })}; to mount, as root, after mkdir -p ${DEFAULT_MOUNT_POINT}:`,
+    `NFS on ${nfs.host}:${nfs.port} for ${whomOf(limits)}; to mount, as root, after mkdir -p ${DEFAULT_MOUNT_POINT}:`,
   );
   note(`  ${mounts['4.2'] ?? ''}`);
   note(`  ${mounts['3'] ?? ''}`);
@@ -58,7 +64,7 @@ export function noteListening(store: RunningStore, data: string, { allow, securi
 
 function whomOf({ allow, security }: MountLimits): string {
   const machines = allow.map(({ text }) => text).join(', ');
-  if (security !== 'mtls') return machines === '' ? 'this machine' : machines;
+  if (security !== 'mtls') return machines === '' ? 'every user of this machine' : machines;
   return `${machines === '' ? 'all' : machines} with a certificate of the cluster`;
 }
 

@@ -42,7 +42,10 @@ export function storeCommand(program: Command): void {
       'where to listen; port 0 takes a free one',
       process.env['CALYX_LISTEN'] ?? DEFAULT_LISTEN,
     )
-    .option('--tls', 'speak TLS and ask for tokens on loopback too; beyond loopback a store always does')
+    .option(
+      '--tls',
+      'speak TLS and ask for tokens on loopback too, and serve NFS only if an option of it is given; beyond loopback a store always speaks TLS',
+    )
     .option(
       '--insecure',
       'speak plain HTTP beyond loopback too and ask nobody: everyone who reaches this machine can read the models',
@@ -86,25 +89,29 @@ export function storeCommand(program: Command): void {
           const dataDirectory = chosenDirectory(options.data, defaultDataDirectory);
           const layout = new StoreLayout(resolve(dataDirectory));
           const allow = options.allow.map(parseAllowRule);
+          // Nobody has said where NFS is to be served, or to whom.
+          const nfsUnasked =
+            command.getOptionValueSource('nfs') === 'default' &&
+            process.env['CALYX_NFS'] === undefined &&
+            !limitsMounts(options);
+          // NFS on loopback is for every user of the machine, of whom --tls asks for tokens.
+          const nfsLeftOut = nfsUnasked && options.tls === true;
           const store = await runStore({
             dataDirectory,
             listen: parseListenAddress(options.listen),
             tls: options.tls === true,
             insecure: options.insecure === true,
             hostNames: options.hostName,
-            nfs: nfsConfig(options, allow),
+            nfs: nfsLeftOut ? undefined : nfsConfig(options, allow),
             // Whoever asked for no port in particular may have a kernel's NFS server, or another store, on the usual one.
-            nfsOptional:
-              command.getOptionValueSource('nfs') === 'default' &&
-              process.env['CALYX_NFS'] === undefined &&
-              !limitsMounts(options),
+            nfsOptional: nfsUnasked,
             replicaOf: options.replica === true ? await replicaAccess(layout) : undefined,
             logger: createLogger('store', options.verbose === true),
             signal,
           });
           const security = mountSecurity(options);
           if (options.json === true) printListening(store, dataDirectory, security);
-          else noteListening(store, dataDirectory, { allow, security });
+          else noteListening(store, dataDirectory, { allow, security, nfsLeftOut });
           const over = await Promise.race([aborted(signal), store.over]);
           await store.close();
           if (over !== undefined) throw over;

@@ -82,9 +82,20 @@ function createCommand(token: Command): void {
             },
           );
         }
+        if (!made.secured && options.address.length === 0) {
+          // Nobody can join there, and whoever sent it there nevertheless would send it in clear.
+          await tokens.revoke(made.id);
+          throw new CalyxError(
+            'refused',
+            `the store that runs at ${made.address ?? 'this directory'} speaks plain HTTP, so nobody can join it; no token was kept`,
+            {
+              hint: 'start it with --tls, or on another address without --insecure; or say where a secured store of this cluster is reached: --address HOST:PORT',
+            },
+          );
+        }
         if (!made.secured)
           note(
-            'the store that runs asks nobody and speaks plain HTTP: start it with --tls, or with --listen on another address',
+            'the store that runs here speaks plain HTTP: the token is for those at --address, and would travel in clear to this one',
           );
         if (options.json === true) printJson({ join, id: made.id, name, role, models });
         else {

@@ -8,6 +8,7 @@ import type { Decision } from '../core/doorkeeper.js';
 import { ERROR_STATUS } from '../core/error-status.js';
 import { CalyxError, isCalyxError } from '../core/errors.js';
 import { accessRoutes } from './access-routes.js';
+import { signedStatements } from './tokens/token-statements.js';
 import { TokenTable } from './tokens/token-table.js';
 
 const ADMIN: Grant = { tokenId: 'aaaaaaaaaaaa', name: 'boss', role: 'admin', models: '*' };
@@ -41,6 +42,8 @@ async function start(pollMs = 20_000, elsewhere?: () => CalyxError) {
   );
   accessRoutes(app, {
     table,
+    // Who signs, and how, is tried elsewhere.
+    statements: signedStatements(table, (kind, statement) => ({ statement, signature: `${kind} by writer` })),
     fingerprint: 'f'.repeat(43),
     issue,
     issueStore,
@@ -57,6 +60,11 @@ async function start(pollMs = 20_000, elsewhere?: () => CalyxError) {
     };
   };
   return { table, clock, decisions, issue, issueStore, who, routes, ask };
+}
+
+/** What is said of those that are denied, as of now. */
+function denied({ version }: TokenTable, ...ids: string[]): object {
+  return { statement: JSON.stringify({ version, denied: ids }), signature: 'denied by writer' };
 }
 
 describe('access routes', () => {
@@ -95,10 +103,19 @@ describe('access routes', () => {
     expect(made.status).toBe(201);
     expect(made.headers['cache-control']).toBe('no-store');
     const { token, id } = made.body as { token: string; id: string };
-    expect(made.body).toEqual({ token, id, ...NEW, createdAt: 1_000_000, expiresAt: 1_060_000 });
+    expect(made.body).toEqual({
+      token,
+      id,
+      ...NEW,
+      createdAt: 1_000_000,
+      expiresAt: 1_060_000,
+      under: 'aaaaaaaaaaaa',
+    });
     expect(table.check(token)).toEqual({ tokenId: id, ...NEW });
     const list = await ask('GET', '/v1/tokens');
-    expect(list.body).toEqual({ tokens: [{ id, ...NEW, createdAt: 1_000_000, expiresAt: 1_060_000 }] });
+    expect(list.body).toEqual({
+      tokens: [{ id, ...NEW, createdAt: 1_000_000, expiresAt: 1_060_000, under: 'aaaaaaaaaaaa' }],
+    });
     expect((await ask('DELETE', `/v1/tokens/${id}`)).body).toMatchObject({ id, revokedAt: 1_000_000 });
     expect((await ask('DELETE', '/v1/tokens/ffffffffffff')).status).toBe(404);
     expect(decisions).toMatchObject([
@@ -184,15 +201,12 @@ describe('access routes', () => {
     const { ask, table } = await start();
     const { record } = await table.create({ name: 'n', role: 'read', models: '*' });
     const first = await ask('GET', '/v1/access/denied');
-    expect(first.body).toEqual({ version: table.version, denied: [] });
+    expect(first.body).toEqual(denied(table));
     const next = ask('GET', `/v1/access/denied?after=${table.version}`);
     await table.revoke(record.id);
-    expect((await next).body).toEqual({ version: table.version, denied: [record.id] });
-    // The version of another start.
-    expect((await ask('GET', '/v1/access/denied?after=1')).body).toEqual({
-      version: table.version,
-      denied: [record.id],
-    });
+    expect((await next).body).toEqual(denied(table, record.id));
+    // A version of before.
+    expect((await ask('GET', '/v1/access/denied?after=1')).body).toEqual(denied(table, record.id));
     for (const query of ['after=x', 'after=-1', 'after=', 'after=1&after=2', 'x=1'])
       expect((await ask('GET', `/v1/access/denied?${query}`)).status).toBe(400);
   });
@@ -200,7 +214,7 @@ describe('access routes', () => {
   it('answer after a while also if nothing is new', async () => {
     const { ask, table } = await start(1);
     const answer = await ask('GET', `/v1/access/denied?after=${table.version}`);
-    expect(answer.body).toEqual({ version: table.version, denied: [] });
+    expect(answer.body).toEqual(denied(table));
   });
 
   it('give who manages all models the certificate of a store, and nobody else', async () => {
@@ -248,30 +262,42 @@ describe('access routes', () => {
     const { record } = await table.create({ name: 'n', role: 'read', models: '*' });
     const first = await ask('GET', '/v1/access/tokens');
     expect(first.headers['cache-control']).toBe('no-store');
-    expect(first.body).toEqual({ version: table.tableVersion, tokens: table.stored() });
-    expect(first.body).toMatchObject({
+    const { version } = table;
+    expect(first.body).toEqual({
+      version,
+      tokens: {
+        statement: JSON.stringify({ version, tokens: table.stored() }),
+        signature: 'tokens by writer',
+      },
+      denied: denied(table),
+    });
+    const said = ({ body }: { body: Record<string, unknown> }): unknown =>
+      JSON.parse((body['tokens'] as { statement: string }).statement);
+    expect(said(first)).toMatchObject({
       tokens: [{ id: record.id, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string }],
     });
-    const made = ask('GET', `/v1/access/tokens?after=${table.tableVersion}`);
+    const made = ask('GET', `/v1/access/tokens?after=${table.version}`);
     await table.create({ name: 'm', role: 'read', models: '*' });
-    expect((await made).body).toMatchObject({ tokens: [{ name: 'n' }, { name: 'm' }] });
-    const revoked = ask('GET', `/v1/access/tokens?after=${table.tableVersion}`);
+    expect(said(await made)).toMatchObject({ tokens: [{ name: 'n' }, { name: 'm' }] });
+    const revoked = ask('GET', `/v1/access/tokens?after=${table.version}`);
     await table.revoke(record.id);
-    expect((await revoked).body).toMatchObject({ tokens: [{ id: record.id, revokedAt: 1_000_000 }, {}] });
+    expect(said(await revoked)).toMatchObject({ tokens: [{ id: record.id, revokedAt: 1_000_000 }, {}] });
+    expect((await revoked).body).toMatchObject({ denied: denied(table, record.id) });
     who.grant = ACME;
     expect((await ask('GET', '/v1/access/tokens')).status).toBe(403);
   });
 
   it('say that nothing has changed without the table', async () => {
     const { ask, table } = await start(1);
-    const answer = await ask('GET', `/v1/access/tokens?after=${table.tableVersion}`);
-    expect(answer.body).toEqual({ version: table.tableVersion });
+    const answer = await ask('GET', `/v1/access/tokens?after=${table.version}`);
+    expect(answer.body).toEqual({ version: table.version });
   });
 
   it('on a replica name who does what it cannot do', async () => {
     const { ask, table, issue } = await start(1, () => new CalyxError('unavailable', 'ask the writer'));
     const stored = { id: 'aaaaaaaaaaaa', name: 'n', role: 'admin', models: '*', createdAt: 1 } as const;
-    await table.replace([{ ...stored, sha256: '0'.repeat(64) }]);
+    const tokens = [{ ...stored, sha256: '0'.repeat(64) }];
+    await table.replace({ version: 1, tokens, denied: { statement: '', signature: '' } }).written;
     for (const [method, path, body] of [
       ['POST', '/v1/tokens', NEW],
       ['DELETE', '/v1/tokens/aaaaaaaaaaaa', undefined],

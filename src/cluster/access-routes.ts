@@ -2,15 +2,19 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { hasRole, type Grant } from '../core/access.js';
 import type { Decision } from '../core/doorkeeper.js';
-import { CalyxError, isCalyxError } from '../core/errors.js';
+import { CalyxError } from '../core/errors.js';
 import { parseModelPattern } from '../core/model-pattern.js';
-import { certificateName } from './identity/certificate-names.js';
+import { tellManagement, type ManagementAction } from './audit/tell-management.js';
+import { certificateName, isOwnName } from './identity/certificate-names.js';
 import { modelsSchema, roleSchema, tokenNameSchema, type TokenRecord } from './tokens/token-record.js';
+import type { TokenStatements } from './tokens/token-statements.js';
 import { noToken, type TokenTable } from './tokens/token-table.js';
 
 /** Options of {@link accessRoutes}. */
 export interface AccessRoutesOptions {
   readonly table: TokenTable;
+  /** What is said of it to other stores and to nodes, signed. */
+  readonly statements: TokenStatements;
   /** Of the certificate of the cluster. */
   readonly fingerprint: string;
   /** Issues a certificate for a key (a request, PEM) that carries a grant. */
@@ -41,9 +45,6 @@ const STORE_CERTIFICATE_SECONDS = 30 * 86_400;
 const POLL_MS = 20_000;
 /** More questions than that are answered at once. */
 const MAX_POLLS = 10_000;
-
-/** Where the names end that mean something inside of a cluster (STORE_NAME, NODE_NAME). */
-const OWN_NAMES = '.calyx.internal';
 
 const READ = { config: { access: 'read' } } as const;
 const ADMIN = { config: { access: 'admin' } } as const;
@@ -83,33 +84,25 @@ const afterSchema = z.strictObject({
  *   `DELETE /v1/tokens/ID` revokes it
  * - `POST /v1/certificates` {request, lifetimeSeconds?}: {certificate, expiresAt}, which carries the grant of who asks
  *   with `names` (host names and IP addresses, at most 64) it is one for another store of the cluster, which only admins of all models get
- * - `GET /v1/access/denied[?after=VERSION]`: {version, denied: [ids]}; with the version of the last answer it waits for news
- * - `GET /v1/access/tokens[?after=VERSION]`: {version, tokens: [...]} with the hashes of their secrets, for other stores of the cluster, so
- *   only for admins of all models; with the version of the last answer it waits for news, and without any there are no `tokens` in it
+ * - `GET /v1/access/denied[?after=VERSION]`: {statement, signature} of {version, denied: [ids]} (see signed-statement.ts); with the version
+ *   of the last answer it waits for news
+ * - `GET /v1/access/tokens[?after=VERSION]`: {version, tokens: {statement, signature}, denied: {statement, signature}}, where the first is of
+ *   {version, tokens: [...]} with the hashes of their secrets, for other stores of the cluster, so only for admins of all models; with the
+ *   version of the last answer it waits for news, and without any answers {version} alone
  *
- * A replica makes, revokes and issues nothing, and passes no table on: it answers `unavailable`, naming who does.
+ * A replica makes, revokes and issues nothing, and passes no table on: it answers `unavailable`, naming who does. Which tokens are denied
+ * it tells as the writer has signed it.
  * Who manages with a pattern of models sees and makes only tokens within it. Times are milliseconds since 1970.
  */
 export function accessRoutes(server: FastifyInstance, options: AccessRoutesOptions): void {
-  const { table, fingerprint, issue, issueStore } = options;
+  const { table, statements, fingerprint, issue, issueStore } = options;
   /** Runs what changes something, and tells how that went. */
-  const decide = async <T>(
+  const decide = <T>(
     request: FastifyRequest,
     action: string,
-    run: () => Promise<{ value: T; subject: string }>,
+    run: ManagementAction<T>['run'],
     subject?: string,
-  ): Promise<T> => {
-    const decision = { door: 'management', action, address: request.ip, grant: request.grant } as const;
-    try {
-      const done = await run();
-      options.decided({ ...decision, subject: done.subject, allowed: true });
-      return done.value;
-    } catch (error) {
-      const reason = isCalyxError(error) ? error.code : 'internal';
-      options.decided({ ...decision, subject, allowed: false, reason });
-      throw error;
-    }
-  };
+  ): Promise<T> => tellManagement(request, options.decided, { action, subject, run });
 
   server.get('/v1/whoami', READ, ({ grant: { tokenId, name, role, models } }) => ({
     name,
@@ -135,6 +128,7 @@ export function accessRoutes(server: FastifyInstance, options: AccessRoutesOptio
       const created = await table.create({
         ...wanted,
         expiresInMs: expiresIn === undefined ? undefined : expiresIn * 1000,
+        madeWith: request.grant.tokenId,
       });
       return { value: created, subject: created.record.id };
     });
@@ -180,43 +174,40 @@ export function accessRoutes(server: FastifyInstance, options: AccessRoutesOptio
     });
   });
 
-  const untilNews = longPoll(options.pollMs ?? POLL_MS);
+  const untilNews = longPoll(table, options.pollMs ?? POLL_MS);
   server.get('/v1/access/denied', READ, async (request, reply) => {
     const { after } = parse(afterSchema, request.query, 'what is denied');
-    await untilNews(reply, after, (version, signal) => table.changed(version, signal));
-    return { version: table.version, denied: table.denied() };
+    await untilNews(reply, after);
+    return statements.denied();
   });
 
   server.get('/v1/access/tokens', ADMIN, async (request, reply) => {
     table.assertOwn();
     refuseUnlessAll(request.grant, 'follow the tokens');
     const { after } = parse(afterSchema, request.query, 'the tokens');
-    await untilNews(reply, after, (version, signal) => table.tableChanged(version, signal));
-    const version = table.tableVersion;
+    await untilNews(reply, after);
+    const { version } = table;
     void reply.header('cache-control', 'no-store');
-    return version === after ? { version } : { version, tokens: table.stored() };
+    if (version === after) return { version };
+    return { version, tokens: statements.tokens(), denied: statements.denied() };
   });
 }
 
 /** Holds an answer back until there is news, somebody has waited long enough, or is gone. */
 function longPoll(
+  table: TokenTable,
   pollMs: number,
-): (
-  reply: FastifyReply,
-  after: number | undefined,
-  changed: (version: number, signal: AbortSignal) => Promise<void>,
-) => Promise<void> {
+): (reply: FastifyReply, after: number | undefined) => Promise<void> {
   let polls = 0;
-  return async (reply, after, changed) => {
+  return async (reply, after) => {
     if (after === undefined || polls >= MAX_POLLS) return;
     polls += 1;
     const gone = new AbortController();
     const onClose = (): void => gone.abort();
     reply.raw.once('close', onClose);
     try {
-      await changed(after, AbortSignal.any([gone.signal, AbortSignal.timeout(pollMs)])).catch(
-        () => undefined,
-      );
+      const enough = AbortSignal.any([gone.signal, AbortSignal.timeout(pollMs)]);
+      await table.changed(after, enough).catch(() => undefined);
     } finally {
       reply.raw.off('close', onClose);
       polls -= 1;
@@ -231,8 +222,7 @@ function asksForNames(body: unknown): boolean {
 
 /** A name by which a store may be reached: none of those by which a cluster knows its own. */
 function isStoreName(text: string): boolean {
-  const name = certificateName(text);
-  return name?.value === text.toLowerCase() && !name.value.endsWith(OWN_NAMES);
+  return certificateName(text)?.value === text.toLowerCase() && !isOwnName(text);
 }
 
 /** What stores know and do for all of a cluster is only for who manages all of it. */

@@ -69,4 +69,27 @@ describe('NodeRegistry', () => {
     nodes.put(node('c'));
     expect(ids()).toEqual(['b', 'c']);
   });
+
+  it('has a bound for each token, so that none takes the places of the others', () => {
+    const clock = { time: 0, now: () => clock.time, sleep: () => Promise.reject(new Error('not used')) };
+    const nodes = new NodeRegistry({ lifetimeMs: 100, maxNodes: 5, maxNodesPerToken: 2, clock });
+    for (const id of ['a', 'b']) nodes.put(node(id), 'greedy');
+    expect(() => nodes.put(node('c'), 'greedy')).toThrow(
+      expect.objectContaining({
+        code: 'over-budget',
+        message: 'there are 2 nodes of the token greedy already, its limit',
+        hint: 'give nodes tokens of their own: calyx token create --role node',
+      }) as Error,
+    );
+    // Who has a place keeps it, and others find theirs.
+    nodes.put(node('b'), 'greedy');
+    nodes.put(node('d'), 'other');
+    nodes.remove('a', 'greedy');
+    nodes.put(node('c'), 'greedy');
+    clock.time = 101;
+    for (const id of ['e', 'f']) nodes.put(node(id), 'greedy');
+    // Where nobody is asked for a token, all are of the same nobody.
+    for (const id of ['g', 'h', 'i']) nodes.put(node(id));
+    expect(nodes.list()).toHaveLength(5);
+  });
 });

@@ -25,10 +25,15 @@ export interface NodeRegistryOptions {
   readonly lifetimeMs?: number;
   /** @default 4096 */
   readonly maxNodes?: number;
+  /** Of those, how many one token may have. Where nobody is asked for one, there is no such bound. @default 1024 */
+  readonly maxNodesPerToken?: number;
   readonly clock?: Clock;
 }
 
-const DEFAULTS = { lifetimeMs: 15_000, maxNodes: 4_096 } as const;
+/** How many nodes a store knows unless something else is said. */
+export const NODE_PLACES = { maxNodes: 4_096, maxNodesPerToken: 1_024 } as const;
+
+const LIFETIME_MS = 15_000;
 
 /**
  * Which nodes serve which blocks. Soft state: nodes tell it again and again, and who falls silent is forgotten, so nothing has to
@@ -37,26 +42,27 @@ const DEFAULTS = { lifetimeMs: 15_000, maxNodes: 4_096 } as const;
 export class NodeRegistry {
   readonly lifetimeMs: number;
   readonly #maxNodes: number;
+  readonly #maxNodesPerToken: number;
   readonly #clock: Clock;
   readonly #nodes = new Map<string, { record: NodeRecord; owner: Owner; heardAt: number }>();
 
   constructor(options: NodeRegistryOptions = {}) {
-    this.lifetimeMs = options.lifetimeMs ?? DEFAULTS.lifetimeMs;
-    this.#maxNodes = options.maxNodes ?? DEFAULTS.maxNodes;
+    this.lifetimeMs = options.lifetimeMs ?? LIFETIME_MS;
+    this.#maxNodes = options.maxNodes ?? NODE_PLACES.maxNodes;
+    this.#maxNodesPerToken = options.maxNodesPerToken ?? NODE_PLACES.maxNodesPerToken;
     this.#clock = options.clock ?? systemClock;
   }
 
   /**
    * Adds a node or renews it.
    *
-   * @throws CalyxError `unavailable` if there are too many, `refused` if it is not `owner` who has added it
+   * @throws CalyxError `unavailable` if there are too many, `over-budget` if there are too many of `owner`, `refused` if it is not `owner`
+   * who has added it
    */
   put(record: NodeRecord, owner?: string): void {
     this.#forgetSilent();
     this.#checkOwner(record.id, owner);
-    if (!this.#nodes.has(record.id) && this.#nodes.size >= this.#maxNodes) {
-      throw new CalyxError('unavailable', `the store knows ${this.#maxNodes} nodes already, its limit`);
-    }
+    if (!this.#nodes.has(record.id)) this.#checkPlace(owner);
     this.#nodes.set(record.id, { record, owner, heardAt: this.#clock.now() });
   }
 
@@ -65,6 +71,12 @@ export class NodeRegistry {
     this.#forgetSilent();
     this.#checkOwner(id, owner);
     this.#nodes.delete(id);
+  }
+
+  /** A node that is alive. */
+  find(id: string): NodeRecord | undefined {
+    this.#forgetSilent();
+    return this.#nodes.get(id)?.record;
   }
 
   /** Forgets all nodes of a token that counts no more. */
@@ -86,6 +98,20 @@ export class NodeRegistry {
     throw new CalyxError('refused', `the node ${id} was registered with another token`, {
       hint: 'only who has registered a node may change it; it is forgotten when it falls silent',
     });
+  }
+
+  #checkPlace(owner: Owner): void {
+    if (this.#nodes.size >= this.#maxNodes)
+      throw new CalyxError('unavailable', `the store knows ${this.#maxNodes} nodes already, its limit`, {
+        hint: 'one that leaves, or falls silent for some seconds, makes room',
+      });
+    if (owner === undefined) return;
+    let own = 0;
+    for (const node of this.#nodes.values()) if (node.owner === owner) own += 1;
+    if (own >= this.#maxNodesPerToken)
+      throw new CalyxError('over-budget', `there are ${own} nodes of the token ${owner} already, its limit`, {
+        hint: 'give nodes tokens of their own: calyx token create --role node',
+      });
   }
 
   #forgetSilent(): void {

@@ -133,6 +133,18 @@ describe('node routes', () => {
       expect(await as(grant('b')).list()).toEqual(['org/name', 'other/name']);
     });
 
+    it('have no node for who may not see its model, as if it were not there', async () => {
+      const { as, registry } = shared();
+      await as(grant('a')).put(RECORD);
+      const [scoped, absent] = [as(grant('b', 'other/*')), ID.replace('3', '5')];
+      const told = async (id: string): Promise<string> =>
+        JSON.stringify(await scoped.remove(id)).replace(id, 'ID');
+      expect(await told(ID)).toBe(await told(absent));
+      expect(await scoped.remove(ID)).toMatchObject({ code: 'not-found' });
+      expect(await as(grant('a')).remove(absent)).toMatchObject({ code: 'not-found' });
+      expect(registry.list()).toEqual([RECORD]);
+    });
+
     it('leave a record to the token that registered it', async () => {
       const { as, registry } = shared();
       const [first, second, anybody] = [as(grant('a')), as(grant('b')), as(ANYBODY)];

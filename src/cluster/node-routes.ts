@@ -54,7 +54,7 @@ export const nodeListSchema = z.object({ nodes: z.array(nodeRecordSchema) });
  * - `DELETE /v1/nodes/ID`: it leaves
  * - `GET /v1/nodes[?model=ORG/NAME]`: those that are alive
  *
- * What one token has registered, another can neither change nor delete.
+ * What one token has registered, another can neither change nor delete. A node of a model that a grant does not show is not there for it.
  */
 export function nodeRoutes(server: FastifyInstance, registry: NodeRegistry): void {
   server.put<{ Params: { id: string } }>('/v1/nodes/:id', NODE, (request) => {
@@ -68,7 +68,14 @@ export function nodeRoutes(server: FastifyInstance, registry: NodeRegistry): voi
     return { lifetimeMs: registry.lifetimeMs };
   });
   server.delete<{ Params: { id: string } }>('/v1/nodes/:id', NODE, (request) => {
-    registry.remove(request.params.id, request.grant.tokenId);
+    const { params, grant } = request;
+    const known = registry.find(params.id);
+    // What one does not see is not there.
+    if (known === undefined || !showsModel(grant, parseModelName(known.model)))
+      throw new CalyxError('not-found', `the store knows no node ${params.id.slice(0, 40)}`, {
+        hint: 'it has left, or was forgotten when it fell silent',
+      });
+    registry.remove(params.id, grant.tokenId);
     return {};
   });
   server.get<{ Querystring: { model?: string } }>('/v1/nodes', READ, ({ grant, query }) => {

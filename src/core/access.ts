@@ -45,6 +45,8 @@ export interface ClusterCredential {
   readonly ca: string;
   /** The token, as it is sent; a secret. */
   readonly token: string;
+  /** Whom it is sent to: servers with this name in their certificate. @default STORE_NAME */
+  readonly server?: typeof STORE_NAME | typeof WRITER_NAME;
 }
 
 /** Stores of one cluster, and how they are asked. */
@@ -57,6 +59,12 @@ export interface StoreAccess {
 
 /** The name in the certificate of each store, by which clients know it under any address. */
 export const STORE_NAME = 'store.calyx.internal';
+
+/**
+ * The name in the certificate of the writer alone, the store with the key of the cluster, which knows it from its replicas before
+ * anything is sent.
+ */
+export const WRITER_NAME = 'writer.calyx.internal';
 
 /** The name in the certificate of each node. */
 export const NODE_NAME = 'node.calyx.internal';

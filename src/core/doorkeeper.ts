@@ -21,7 +21,7 @@ export interface Decision {
   /** Which model or thing it was about, if that is known. */
   readonly subject?: string | undefined;
   readonly address: string;
-  /** Undefined if it is not known who asked. */
+  /** Undefined if it is not known who asked. Of who was turned away it says whose token that was, if its secret was right. */
   readonly grant?: Grant | undefined;
   readonly allowed: boolean;
   /** Why not, in a word: a code of CalyxError. */
@@ -34,7 +34,8 @@ export interface Doorkeeper {
    * Who somebody is; from memory, so that it can be asked for each request.
    *
    * @throws CalyxError `unauthenticated` for nothing shown, or something wrong, expired, revoked or of another cluster, each told apart in
-   * the message only to who knows the secret; `limited` for too many wrong attempts or too many requests
+   * the message only to who knows the secret; `limited` for too many wrong attempts or too many requests. Whoever has proven who it is
+   * stands in a HolderRefused
    */
   whoIs(presented: Presented): Grant;
   /** Told of each decision. Never throws, never waits. */

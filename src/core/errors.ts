@@ -34,7 +34,7 @@ export interface CalyxErrorOptions {
   /** What the reader can do about it, as one sentence. */
   readonly hint?: string;
   readonly cause?: unknown;
-  /** After how many seconds it may be asked again, for `limited`: what HTTP sends as Retry-After. */
+  /** After how many seconds it may be asked again, for `limited` and `busy`: what HTTP sends as Retry-After. */
   readonly retryAfterSeconds?: number;
 }
 

@@ -1,8 +1,5 @@
-import { X509Certificate, verify } from 'node:crypto';
 import { refStatementBytes, type RefStatement } from './ref-statement.js';
-
-/** Base64url without padding; an ECDSA P-256 signature takes at most 72 bytes of DER (RFC 3279, section 2.2.3). */
-const SIGNATURE = /^[A-Za-z0-9_-]{10,96}$/;
+import { verifySignature } from './verify-signature.js';
 
 /**
  * True if the cluster with this certificate has signed what a ref says. False for anything else, also for what is no signature.
@@ -12,12 +9,5 @@ const SIGNATURE = /^[A-Za-z0-9_-]{10,96}$/;
  * @throws Error if `caPem` is no certificate
  */
 export function verifyRef(statement: RefStatement, signature: string, caPem: string): boolean {
-  const key = new X509Certificate(caPem).publicKey;
-  if (!SIGNATURE.test(signature) || key.asymmetricKeyType !== 'ec') return false;
-  try {
-    return verify('sha256', refStatementBytes(statement), key, Buffer.from(signature, 'base64url'));
-  } catch {
-    // OpenSSL may throw for what is no DER.
-    return false;
-  }
+  return verifySignature(refStatementBytes(statement), signature, caPem);
 }

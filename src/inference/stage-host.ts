@@ -2,10 +2,10 @@ import { SHARE_ENV, Worker } from 'node:worker_threads';
 import { formatBlockRange, type BlockRange } from '../core/block-range.js';
 import { abortReason } from '../core/clock.js';
 import { CalyxError, errorMessage } from '../core/errors.js';
-import { fromErrorBody } from './error-body.js';
 import type { CallOptions, StageInput, StageLink, StageOutput } from './stage-link.js';
 import type { StageReply, StageRequest } from './stage-worker.js';
 import type { StageOptions } from './stage.js';
+import { fromThreadError } from './thread-error.js';
 
 /** Settings of {@link StageHost.start}, beside those of the stage. */
 export interface StageHostOptions extends StageOptions {
@@ -174,7 +174,7 @@ export class StageHost implements StageLink {
     const pending = this.#pending.get(reply.id);
     this.#pending.delete(reply.id);
     if (reply.ok) pending?.resolve(reply.output);
-    else pending?.reject(fromErrorBody(reply.error));
+    else pending?.reject(fromThreadError(reply.error));
   }
 
   #fail(what: string, cause?: unknown): void {

@@ -1,7 +1,7 @@
 import { Pool, type Dispatcher } from 'undici';
 import { CalyxError, errorMessage, systemCode } from '../core/errors.js';
+import { fromWireError } from '../core/wire-error.js';
 import { DeadlineError, withDeadline } from './deadline.js';
-import { fromErrorBody } from './error-body.js';
 import { STAGE_PATH } from './stage-description.js';
 
 export const CONNECT_TIMEOUT_MS = 5_000;
@@ -90,10 +90,7 @@ export class StageHttp {
         }
       });
       if (answer.status < 300) return answer;
-      const json = parseJson(answer.body) as { error?: unknown } | undefined;
-      throw json?.error === undefined
-        ? new CalyxError('unavailable', `${this.title}: answered with HTTP status ${answer.status}`)
-        : fromErrorBody(json.error, this.title);
+      throw fromWireError(answer.status, parseJson(answer.body), this.title, { always: true });
     } catch (error) {
       if (error instanceof CalyxError || request.signal?.aborted === true) throw error;
       throw new CalyxError('unavailable', `${this.title}: ${reasonOf(error)}`, {

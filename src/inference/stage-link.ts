@@ -18,8 +18,8 @@ export interface CallOptions {
 /**
  * One stage of a pipeline, wherever it runs: in this process (`StageHost`) or on a node (`StageClient`).
  *
- * Sessions are named by their opener; an id is a secret of its opener and is never reused. The KV cache of a session
- * belongs to the stage. `forward` at a position before the session's end rewinds it first, so a call whose answer was lost
+ * Sessions are named by their opener, and an id is never reused. Whoever knows it can use the session; a node keeps those of
+ * different tokens apart (`StageSessions`). The KV cache of a session belongs to the stage. `forward` at a position before the session's end rewinds it first, so a call whose answer was lost
  * can be made again; a position past the end is refused, because it would compute with a gap.
  */
 export interface StageLink {

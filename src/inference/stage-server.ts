@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify';
+import type { Doorkeeper } from '../core/doorkeeper.js';
 import { CalyxError } from '../core/errors.js';
 import { parseModelName } from '../core/names.js';
 import { showsModel } from '../core/shown-models.js';
 import type { DecoderConfig } from './decoder-config.js';
-import { statusOf, toErrorBody } from './error-body.js';
 import {
   descriptionToJson,
   OPEN_REQUEST,
@@ -11,8 +11,10 @@ import {
   type StageDescription,
   type StageIdentity,
 } from './stage-description.js';
+import { kvBytesPerToken } from './kv-cache.js';
 import type { StageInput, StageLink } from './stage-link.js';
-import { DEFAULT_STAGE_LIMITS } from './stage.js';
+import { StageSessions } from './stage-sessions.js';
+import { DEFAULT_STAGE_LIMITS, type StageLimits } from './stage.js';
 import {
   decodeTensorMessage,
   encodeTensorMessage,
@@ -27,8 +29,10 @@ export interface StageServerOptions {
   readonly stage: StageLink;
   readonly identity: StageIdentity;
   readonly config: DecoderConfig;
-  /** As the stage was made with. @default 512 */
-  readonly maxForwardTokens?: number;
+  /** As the stage was made with. @default DEFAULT_STAGE_LIMITS */
+  readonly limits?: Partial<StageLimits>;
+  /** Tells of tokens that end; their sessions end with them. @default nobody: the listener knows no tokens */
+  readonly doorkeeper?: Pick<Doorkeeper, 'onRevoked'> | undefined;
 }
 
 const READ = { access: 'read' } as const;
@@ -37,22 +41,29 @@ const READ = { access: 'read' } as const;
 const MAX_JSON_BYTES = 4096;
 
 /**
- * A fastify plugin with the routes of one stage. The listener it is mounted on checks who asks;
- * to those whose grant does not show the model, the stage does not exist.
+ * A fastify plugin with the routes of one stage. The listener it is mounted on checks who asks, and answers what is thrown;
+ * to those whose grant does not show the model, the stage does not exist; nor does a session for another token than the one that
+ * opened it.
  *
  * - `GET /v1/stage`: the description
  * - `POST /v1/stage/sessions` `{session, model, revision, max_tokens}`: opens a session
  * - `POST /v1/stage/sessions/ID/forward?position=N`: a tensor message in, a tensor message out
  * - `DELETE /v1/stage/sessions/ID`: closes it
  *
- * Errors are JSON `{error: {code, message, hint}}`.
- *
  * @example
  * await server.register(stageServer, { stage, identity: { model: 'org/name', revision }, config });
  */
 export const stageServer: FastifyPluginCallback<StageServerOptions> = (server, options, done) => {
   const { stage, config } = options;
-  const maxForwardTokens = options.maxForwardTokens ?? DEFAULT_STAGE_LIMITS.maxForwardTokens;
+  const limits = { ...DEFAULT_STAGE_LIMITS, ...options.limits };
+  const { maxForwardTokens, maxSessions, idleTimeoutMs } = limits;
+  const maxTokens = limits.kvBudgetBytes / kvBytesPerToken(config, stage.blocks);
+  const sessions = new StageSessions({ stage, maxSessions, maxTokens, idleTimeoutMs });
+  const unsubscribe = options.doorkeeper?.onRevoked((tokenId) => sessions.drop(tokenId));
+  server.addHook('onClose', (_server, closed) => {
+    unsubscribe?.();
+    closed();
+  });
   const description: StageDescription = {
     ...options.identity,
     blocks: stage.blocks,
@@ -83,7 +94,8 @@ export const stageServer: FastifyPluginCallback<StageServerOptions> = (server, o
         throw new CalyxError('usage', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'wrong value'}`);
       }
       checkIdentity(description, parsed.data);
-      await stage.open(parsed.data.session, parsed.data.max_tokens, { signal: whileConnected(reply) });
+      const { session, max_tokens } = parsed.data;
+      await sessions.open(request.grant, session, max_tokens, { signal: whileConnected(reply) });
       return reply.code(201).send({});
     },
   );
@@ -94,9 +106,8 @@ export const stageServer: FastifyPluginCallback<StageServerOptions> = (server, o
     async (request, reply) => {
       const position = parsePosition(request.query.position);
       const input = inputOf(request.body as TensorMessage, description);
-      const output = await stage.forward(request.params.id, position, input, {
-        signal: whileConnected(reply),
-      });
+      const signal = whileConnected(reply);
+      const output = await sessions.forward(request.grant, request.params.id, position, input, { signal });
       // One small copy costs less than sending two pieces as a stream.
       const body = Buffer.concat(encodeTensorMessage(outputMessage(output, config.hiddenSize)));
       return reply.type(TENSOR_MEDIA_TYPE).send(body);
@@ -107,7 +118,7 @@ export const stageServer: FastifyPluginCallback<StageServerOptions> = (server, o
     `${STAGE_PATH}/sessions/:id`,
     { config: READ },
     async (request, reply) => {
-      await stage.close(request.params.id);
+      await sessions.close(request.grant, request.params.id);
       return reply.code(204).send();
     },
   );
@@ -132,15 +143,6 @@ function setUpBodies(
       }
     },
   );
-  server.setErrorHandler((error, _request, reply) => {
-    // fastify's own refusals (too large, wrong media type) carry their status; the fault is the request's.
-    const status = (error as { statusCode?: unknown }).statusCode;
-    if (error instanceof CalyxError || typeof status !== 'number' || status >= 500) {
-      const body = toErrorBody(error);
-      return reply.code(statusOf(body.code)).send({ error: body });
-    }
-    return reply.code(status).send({ error: { ...toErrorBody(error), code: 'usage' } });
-  });
 }
 
 function checkIdentity(own: StageIdentity, asked: StageIdentity): void {
@@ -172,8 +174,11 @@ function inputOf(message: TensorMessage | undefined, { hiddenSize }: StageDescri
 /** Fires when the client is gone before it has its answer. */
 function whileConnected(reply: FastifyReply): AbortSignal {
   const controller = new AbortController();
+  const gone = (): void => controller.abort(new CalyxError('aborted', 'the client went away'));
   reply.raw.once('close', () => {
-    if (!reply.raw.writableEnded) controller.abort(new CalyxError('aborted', 'the client went away'));
+    if (!reply.raw.writableEnded) gone();
   });
+  // Its connection may have been cut already, because its token ended while the body came in.
+  if (reply.raw.socket?.destroyed === true) gone();
   return controller.signal;
 }

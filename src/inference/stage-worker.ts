@@ -1,9 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { CalyxError } from '../core/errors.js';
-import { toErrorBody, type ErrorBody } from './error-body.js';
 import type { StageInput, StageOutput } from './stage-link.js';
 import { DEFAULT_STAGE_LIMITS, Stage, type StageOptions } from './stage.js';
+import { toThreadError, type ThreadError } from './thread-error.js';
 
 interface ForwardRequest {
   readonly id: number;
@@ -23,7 +23,7 @@ export type StageRequest =
 /** What the worker answers; id 0 reports the loading. */
 export type StageReply =
   | { readonly id: number; readonly ok: true; readonly output?: StageOutput }
-  | { readonly id: number; readonly ok: false; readonly error: ErrorBody };
+  | { readonly id: number; readonly ok: false; readonly error: ThreadError };
 
 const LOADED = 0;
 /** Sessions of vanished clients are looked for this many times in one idle time-out. */
@@ -82,5 +82,5 @@ async function forward(stage: Stage, id: number): Promise<void> {
 }
 
 function fail(id: number, error: unknown): void {
-  post({ id, ok: false, error: toErrorBody(error) });
+  post({ id, ok: false, error: toThreadError(error) });
 }

@@ -183,7 +183,7 @@ export class Stage {
     if (!Number.isSafeInteger(position) || position < 0 || position > session.length) {
       throw new CalyxError(
         'usage',
-        `the session ${sessionId} has ${plural(session.length, 'position')}; position ${position} would leave a gap`,
+        `the session has ${plural(session.length, 'position')}; position ${position} would leave a gap`,
         { hint: 'send the positions in order' },
       );
     }
@@ -191,7 +191,7 @@ export class Stage {
     if (total > session.maxTokens) {
       throw new CalyxError(
         'usage',
-        `the session ${sessionId} was opened for ${plural(session.maxTokens, 'token')}; position ${total - 1} is past them`,
+        `the session was opened for ${plural(session.maxTokens, 'token')}; position ${total - 1} is past them`,
         { hint: 'open it with more tokens' },
       );
     }

@@ -7,7 +7,9 @@ import {
   REFUSAL_WINDOW_MS,
 } from '../../src/cluster/audit/coalesced-decisions.js';
 import { DEFAULT_LIFETIME_MS } from '../../src/cluster/identity/cluster-identity.js';
+import { NODE_PLACES } from '../../src/cluster/node-registry.js';
 import { TOKEN_RATE } from '../../src/cluster/tokens/store-doorkeeper.js';
+import { TOKEN_PLACES } from '../../src/cluster/tokens/token-places.js';
 import {
   FIRST_WAIT_MS,
   FREE_ATTEMPTS,
@@ -22,6 +24,7 @@ import {
   MAX_CONNECTIONS,
   REQUEST_TIMEOUT_MS,
 } from '../../src/protocols/http/create-server.js';
+import { HANDSHAKE_PACE } from '../../src/protocols/http/handshake-pace.js';
 import { STRANGER_PLACES } from '../../src/protocols/http/stranger-places.js';
 import { HANDSHAKE_MS } from '../../src/protocols/http/tls-settings.js';
 import { RPC_SERVER_LIMITS } from '../../src/protocols/rpc/server-options.js';
@@ -45,7 +48,9 @@ describe('the figures of docs/security.md', () => {
     expect(figure('connections that have shown no token')).toMatch(
       new RegExp(`^${inAll} in all, ${perAddress} per address `),
     );
-    expect(figure('connections with a token')).toBe(`${count(MAX_CONNECTIONS)}; then 503 \`busy\``);
+    expect(figure('connections with a token')).toMatch(
+      new RegExp(`^${count(MAX_CONNECTIONS)}; then one of the token that has most makes room `),
+    );
   });
 
   it('are those of times and sizes', () => {
@@ -62,9 +67,20 @@ describe('the figures of docs/security.md', () => {
       `${FREE_ATTEMPTS} within ${seconds(WINDOW_MS)} per address (IPv6: per /64), then locked out for ` +
         `${seconds(FIRST_WAIT_MS)}, twice as long each time up to ${seconds(MAX_WAIT_MS)}; the 429 comes ${seconds(PATIENCE_MS)} late; right ones pass`,
     );
+    const { perAddress, inAll } = HANDSHAKE_PACE;
+    expect(figure('TLS handshakes over HTTPS, of other machines')).toBe(
+      `${perAddress} a second per address (IPv6: per /64), ${inAll} in all; who is faster waits for its turn`,
+    );
     const { requestsPerSecond, burst } = TOKEN_RATE;
     expect(figure('requests of one token')).toBe(
       `${count(requestsPerSecond)} a second, ${count(burst)} at once`,
+    );
+    const { maxTokens, maxTokensUnderOne } = TOKEN_PLACES;
+    expect(figure('tokens')).toContain(`${count(maxTokens)}; ${count(maxTokensUnderOne)} that were made`);
+    expect(page).toContain(`A store keeps ${count(maxTokens)} tokens`);
+    const { maxNodes, maxNodesPerToken } = NODE_PLACES;
+    expect(figure('nodes in the registry')).toContain(
+      `${count(maxNodes)}; ${count(maxNodesPerToken)} of one`,
     );
     expect(page).toContain(`| ${DEFAULT_LIFETIME_MS / 3_600_000} h (`);
   });

@@ -21,7 +21,7 @@ export interface Comer {
   readonly role: Role | undefined;
   readonly token: string | undefined;
   readonly pair: Pair | undefined;
-  /** Whose name the audit log must say; undefined if nobody can know. */
+  /** Whose name the audit log must say, also if the token is over; undefined if nobody can know, as who does not know its secret. */
   readonly holder: Holder | undefined;
 }
 
@@ -78,11 +78,11 @@ export async function makeComers(
     const beta = await cluster.token(role, { name: `the ${role} of beta`, models: 'beta/*' });
     add(`${role} beta`, beta, await cluster.certificate(beta), true);
     add('wrong', { ...right, text: wrongSecret(right) }, await pki.pair(grantOf(right.id, role)));
-    const over = await cluster.token(role, { name: 'over' });
-    add('revoked', over, await cluster.certificate(over));
+    const over = await cluster.token(role, { name: `the ${role} that was revoked` });
+    add('revoked', over, await cluster.certificate(over), true);
     await cluster.revoke(over);
-    const late = await cluster.token(role, { name: 'late', expiresIn: 3 });
-    add('expired', late, await cluster.certificate(late));
+    const late = await cluster.token(role, { name: `the ${role} that has expired`, expiresIn: 3 });
+    add('expired', late, await cluster.certificate(late), true);
     const stranger = await foreigner(role);
     add('foreign', stranger, await certificateFrom(atOpen, stranger.text));
   }
@@ -94,7 +94,8 @@ export async function allAreOver(cluster: RealCluster): Promise<void> {
   let after = '';
   for (;;) {
     const told = await cluster.manage('GET', `/v1/access/denied${after}`);
-    const list = JSON.parse(told) as { version: number; denied: string[] };
+    const { statement } = JSON.parse(told) as { statement: string };
+    const list = JSON.parse(statement) as { version: number; denied: string[] };
     if (list.denied.length >= 2 * ROLES.length) return;
     after = `?after=${list.version}`;
   }

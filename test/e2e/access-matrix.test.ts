@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { STORE_NAME, type Role } from '../../src/core/access.js';
+import { ROLES, STORE_NAME, type Role } from '../../src/core/access.js';
 import { ERROR_STATUS } from '../../src/core/error-status.js';
 import { isCalyxError, type ErrorCode } from '../../src/core/errors.js';
 import { askOwner } from '../../src/storage/files/ownership.js';
@@ -92,8 +92,11 @@ async function findPlaces(): Promise<Places> {
   const session = 'a-session-of-the-matrix';
   const right = (role: string): Comer | undefined => comers.find(({ column }) => column === role);
   const body = sessionRequest(session, { revision });
-  const asked = { method: 'POST', path: '/v1/stage/sessions', pair: right('admin')?.pair, body };
-  expect(await cluster.askNode(node.url, asked)).toMatchObject({ status: 201 });
+  // One each, under the same id: a session is there only for the token that opened it.
+  for (const role of ROLES) {
+    const asked = { method: 'POST', path: '/v1/stage/sessions', pair: right(role)?.pair, body };
+    expect(await cluster.askNode(node.url, asked)).toMatchObject({ status: 201 });
+  }
   const rightToken = (role: string): string | undefined => right(role)?.token;
   const found = { revision, manifest, blob, session, rightToken, victimId: victim.id };
   return { ...found, cluster, openUrl: open.url, secrets };
@@ -148,7 +151,8 @@ function expectAudit({ method = '', path: asked, route, manages }: Asked, who: C
   const action = `${method} ${route ?? asked}`;
   // An open store does not ask who wants what does not exist.
   const lines: AuditLine[] = atOpen && route === '(no such route)' ? [{ door: 'http', action, allowed: true, count: 1 }] : [{ door: 'http', action, ...line }];
-  const reached = who.holder?.role === 'admin' || (manages === 'certificate' && (who.holder !== undefined || who.column === 'open'));
+  const holder = isOver(who) ? undefined : who.holder;
+  const reached = holder?.role === 'admin' || (manages === 'certificate' && (holder !== undefined || who.column === 'open'));
   if (manages !== undefined && reached) lines.unshift({ door: 'management', action: manages, ...line });
   (atOpen ? expectedAudit.open : expectedAudit.store).set(address, lines);
 } // prettier-ignore
@@ -158,6 +162,11 @@ const REFUSALS = [401, 403, 404];
 /** Who comes to the store that asks nobody. */
 function isAtOpen({ column }: Comer): boolean {
   return column.startsWith('open');
+}
+
+/** Who once had a right token, and has not any more: it is known whose it was. */
+function isOver({ column }: Comer): boolean {
+  return ['revoked', 'expired'].includes(column);
 }
 
 /** For who sees all models, what is not there was not refused. */
@@ -184,7 +193,10 @@ async function answerOfSocket(operation: string, { column, token, holder }: Come
   return code === undefined ? '200' : String(ERROR_STATUS[code as ErrorCode]);
 }
 
-async function answerOfNfs({ column, pair, holder }: Comer, address: string): Promise<string> {
+async function answerOfNfs(who: Comer, address: string): Promise<string> {
+  const { column, pair } = who;
+  // A certificate that is over counts for nothing in TLS, so nobody reads whose it was.
+  const holder = column === 'expired' ? undefined : who.holder;
   const directory = path(address);
   mkdirSync(directory);
   const told = await readWithPython(directory, {
@@ -193,7 +205,8 @@ async function answerOfNfs({ column, pair, holder }: Comer, address: string): Pr
   });
   heard.push({ where: `NFS, ${column}`, text: JSON.stringify(told) });
   const known = holder && { who: holder.name, token: holder.id, role: holder.role };
-  const verdict = known === undefined ? { allowed: false, reason: 'unauthenticated' } : { allowed: true };
+  const verdict =
+    known === undefined || isOver(who) ? { allowed: false, reason: 'unauthenticated' } : { allowed: true };
   expectedAudit.store.set(address, [{ door: 'nfs', action: 'connect', ...known, ...verdict, count: 1 }]);
   if (told.refused === undefined) return '200';
   return { 'mount: denied 1 5': '401', 'acme: status 2': '404' }[told.refused] ?? told.refused;

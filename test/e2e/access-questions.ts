@@ -25,7 +25,7 @@ export interface Places {
   readonly blob: string;
   /** A token of a pattern that shows the model, and nothing of another. */
   readonly victimId: string;
-  /** A session that is open on the node. */
+  /** A session that is open on the node for the right comer of each role. */
   readonly session: string;
   /** The token of the right comer of a role. */
   readonly rightToken: (role: string) => string | undefined;
@@ -76,15 +76,15 @@ export async function questionFor(door: string, { column, token }: Comer, places
       return { ...just, route: '/v1/models/:org/:name/revisions' };
     case 'PUT /v1/models/acme/tiny/refs/main':
       // It names that already, so that nothing moves under the others.
-      return { ...just, route: '/v1/models/:org/:name/refs/:called', body: { revision: places.revision } };
+      return { ...just, route: '/v1/models/:org/:name/refs/:called', body: { revision: places.revision }, manages: 'rollback' }; // prettier-ignore
     case 'PUT /v1/models/acme/tiny/pins/kept':
-      return { ...just, route: '/v1/models/:org/:name/pins/:called', body: { revision: places.revision } };
+      return { ...just, route: '/v1/models/:org/:name/pins/:called', body: { revision: places.revision }, manages: 'pin' }; // prettier-ignore
     case 'DELETE /v1/models/acme/tiny/pins/kept':
-      return { ...just, route: '/v1/models/:org/:name/pins/:called' };
+      return { ...just, route: '/v1/models/:org/:name/pins/:called', manages: 'unpin' };
     case 'POST /v1/gc':
-      return { ...just, body: {} };
+      return { ...just, body: {}, manages: 'gc' };
     case 'DELETE /v1/models/acme/doomed':
-      return { ...just, route: '/v1/models/:org/:name' };
+      return { ...just, route: '/v1/models/:org/:name', manages: 'remove' };
     case 'GET /v1/nothing (there is no such route)':
       return { ...just, route: '(no such route)' };
     case 'POST /v1/stage/sessions':

@@ -261,7 +261,7 @@ describe('calyx certificate', () => {
     const { code, stderr } = await user.run('certificate', '--out', user.out);
     expect({ code, stderr }).toEqual({
       code: 1,
-      stderr: expect.stringContaining('let others in (0640)') as string,
+      stderr: expect.stringContaining('key.pem (mode 0640)') as string,
     });
   });
 });

@@ -116,6 +116,20 @@ describe('where a store listens', () => {
   it('--insecure lets it listen beyond loopback in the open', async () => {
     const open = await startStore(empty, { listen: '0.0.0.0:0', args: ['--insecure'] });
     expect((await fetch(`http://127.0.0.1:${open.port}/healthz`)).status).toBe(200);
+    // A join string for it would lead nobody in, and its token would travel in clear.
+    const made = await calyx('token', 'create', '--name', 'refused', '--data', empty);
+    expect(made).toMatchObject({ code: 1, stdout: '' });
+    expect(made.stderr).toMatch(/speaks plain HTTP[^]*--tls[^]*--address/);
+    const elsewhere = ['--name', 'kept', '--address', 'store.example:7070', '--data', empty];
+    const kept = await calyx('token', 'create', ...elsewhere);
+    expect(kept).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('calyx://store.example:7070/#') as string,
+    });
+    expect(kept.stderr).toContain('in clear');
+    const listed = (await calyx('token', 'list', '--data', empty)).stdout.split('\n');
+    expect(listed.find((line) => line.includes('refused'))).toContain('revoked');
+    expect(listed.find((line) => line.includes('kept'))).toContain('good');
     expect((await open.stop()).code).toBe(0);
     const said = startCalyx(['store', '--data', empty, '--listen', '0.0.0.0:0', '--insecure', '--no-nfs']);
     await new Promise<void>((resolve) =>

@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { createCertificateRequest } from '../../src/cluster/identity/certificate-request.js';
 import { calyxJson, startCalyx, start, type Ended } from '../support/cli.js';
 import { ROOT, suiteDirectory, testDirectory } from '../support/directories.js';
 import { serve } from '../support/blob-server.js';
@@ -54,8 +55,9 @@ describe('calyx join', () => {
     expect(joined).toMatchObject({ code: 0 });
     expect(joined.stdout).toContain(`joined the cluster at ${front.address}`);
     expect(joined.stdout).toContain('tester: role read, models *');
-    expect(joined.stderr).toContain(`HF_ENDPOINT=https://${front.address}`);
-    expect(joined.stderr).toContain(`REQUESTS_CA_BUNDLE=${user.files.ca}`);
+    expect(joined.stderr).toContain(`by ${user.files.ca}: curl --cacert`);
+    // The store does not answer the Hub's API, and huggingface_hub would send the token wherever this says.
+    expect(joined.stderr).not.toContain('HF_ENDPOINT');
     expect(joined.stdout + joined.stderr).not.toContain(tokenOf(cluster));
     const modes = [user.files.cluster, join(user.files.cluster, '..')].map(
       async (path) => (await stat(path)).mode & 0o777,
@@ -152,6 +154,22 @@ describe('calyx join', () => {
     expect(wrong.asked).toEqual([]);
   });
 
+  it('shows the token to the writer before all others, and to another store if that is not there', async () => {
+    const cluster = await testCluster();
+    const { key, request } = await createCertificateRequest();
+    const issued = await cluster.issueStore(request, ['127.0.0.1'], 3_600_000);
+    const replica = await secureStore({
+      ...cluster,
+      serverTls: () => Promise.resolve({ key, certificate: issued.certificate, ca: cluster.ca }),
+    });
+    const writer = await secureStore(cluster);
+    const both = await newUser().run(['join', joinStringOf(cluster, replica.address, writer.address)]);
+    expect(both).toMatchObject({ code: 0 });
+    expect([replica.asked.length, writer.asked.length]).toEqual([0, 1]);
+    expect(await newUser().run(['join', joinStringOf(cluster, replica.address)])).toMatchObject({ code: 0 });
+    expect(replica.asked).toHaveLength(1);
+  });
+
   it('says that nobody answers, that something else does, and that the token is not good', async () => {
     const cluster = await testCluster();
     const user = newUser();
@@ -243,7 +261,7 @@ describe('which stores are asked', () => {
     await chmod(user.files.cluster, 0o644);
     const open = await user.run([...FETCH, '--into', testDirectory()]);
     expect(open).toMatchObject({ code: 1, stdout: '' });
-    expect(open.stderr).toContain('its permissions let others in (0644)');
+    expect(open.stderr).toContain(`others may read ${user.files.cluster} (mode 0644)`);
     await chmod(user.files.cluster, 0o600);
     const kept = JSON.parse(await readFile(user.files.cluster, 'utf8')) as object;
     const other = await testCluster();

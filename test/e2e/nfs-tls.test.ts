@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { createHash } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -26,6 +26,7 @@ import {
   type TestCertificate,
 } from '../support/openssl-pki.js';
 import { call, RawConnection, record, words } from '../support/raw-rpc.js';
+import { grantOf, SmallPki } from '../support/small-pki.js';
 import { ScriptedDoorkeeper } from '../support/scripted-doorkeeper.js';
 
 const scratch = suiteDirectory();
@@ -62,6 +63,8 @@ afterEach(async () => {
 
 async function serve(
   config: Partial<Omit<NfsConfig, 'allow'>> & { readonly allow?: readonly string[] } = {},
+  /** Who issues the certificates of clients. */
+  clientsOf = authority.ca,
 ): Promise<{ doorkeeper: ScriptedDoorkeeper; port: number; log: string[] }> {
   const log: string[] = [];
   const catalog = new DiskCatalog(layout);
@@ -86,7 +89,7 @@ async function serve(
       source,
       usage: new RevisionUsage(),
       logger: pino({ level: 'debug' }, { write: (line: string) => void log.push(line) }),
-      tls: () => ({ key: store.key, certificate: store.certificate, ca: authority.ca }),
+      tls: () => ({ key: store.key, certificate: store.certificate, ca: clientsOf }),
       doorkeeper,
     },
   );
@@ -260,26 +263,61 @@ it('answers a client while a thousand others never finish their handshakes', asy
   for (const connection of half) connection.destroy();
 });
 
-describe('a token that is revoked', () => {
-  const open = async (port: number, holder: TestCertificate): Promise<NfsReader> => {
-    const caller = await connectCaller({
-      host: '127.0.0.1',
-      port,
-      privileged: false,
-      signal: AbortSignal.timeout(60_000),
-      timeoutMs: 5_000,
-      callTimeoutMs: 30_000,
-      tls: {
-        program: 100_003,
-        version: 4,
-        ca: authority.ca,
-        key: holder.key,
-        certificate: holder.certificate,
-      },
-    });
-    return Nfs41Reader.open(caller, `/${ROSE.slice(0, -1).join('/')}`, AbortSignal.timeout(60_000));
-  };
+const open = async (port: number, holder: TestCertificate): Promise<NfsReader> => {
+  const caller = await connectCaller({
+    host: '127.0.0.1',
+    port,
+    privileged: false,
+    signal: AbortSignal.timeout(60_000),
+    timeoutMs: 5_000,
+    callTimeoutMs: 30_000,
+    tls: {
+      program: 100_003,
+      version: 4,
+      ca: authority.ca,
+      key: holder.key,
+      certificate: holder.certificate,
+    },
+  });
+  return Nfs41Reader.open(caller, `/${ROSE.slice(0, -1).join('/')}`, AbortSignal.timeout(60_000));
+};
 
+describe('a certificate', () => {
+  it('ends its connections when it is over, and none of the others; with the next one its holder comes again', async () => {
+    const pki = await SmallPki.make();
+    const issue = (to: number): Promise<TestCertificate> =>
+      pki.pair({ ...grantOf('0123456789ab', 'read'), to });
+    const { port, doorkeeper, log } = await serve({ requireClientCertificate: true }, pki.certificate);
+    doorkeeper.knows('somebody', '*');
+    const signal = AbortSignal.timeout(60_000);
+    const lasting = await open(port, await issue(3_600_000));
+    // Its end is cut down to whole seconds.
+    const brief = await issue(3_000);
+    const reader = await open(port, brief);
+    const endsAt = Date.parse(new X509Certificate(brief.certificate).validTo);
+    let cutAt = 0;
+    while (cutAt === 0) {
+      const asked = Date.now();
+      await reader.attributes(reader.root, signal).catch((error: unknown) => {
+        expect(error).toMatchObject({ code: 'unavailable' });
+        cutAt = asked;
+      });
+    }
+    expect(cutAt - endsAt).toBeGreaterThan(-100);
+    expect(cutAt - endsAt).toBeLessThan(2_000);
+    expect(log.join('')).toContain('its certificate is over');
+    await expectError(() => open(port, brief), 'refused');
+    const renewed = await open(port, await issue(60_000));
+    for (const other of [renewed, lasting]) {
+      const node = await other.lookup(other.root, WEIGHTS, signal);
+      const read = await other.read(node, 0, 4096, signal);
+      expect(Buffer.from(read.bytes)).toEqual(BYTES.subarray(0, 4096));
+      await other.close();
+    }
+  });
+});
+
+describe('a token that is revoked', () => {
   it('ends its connections at once, and none of the others with what they hold', async () => {
     const { port, doorkeeper } = await serve({ requireClientCertificate: true });
     const signal = AbortSignal.timeout(60_000);

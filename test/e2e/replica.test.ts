@@ -1,14 +1,16 @@
-import { cp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { parseJoinString, formatToken } from '../../src/core/cluster-token.js';
+import { verifyStatement, type SignedStatement } from '../../src/core/signed-statement.js';
 import { calyxJson, startCalyx, type Ended } from '../support/cli.js';
 import { suiteDirectory, testDirectory } from '../support/directories.js';
 import { TINY, writeRandomModel } from '../support/models.js';
 import { startProxy } from '../support/proxy.js';
 import { startStore, type RunningStore } from '../support/running-store.js';
+import { copyOfStore } from '../support/store-copy.js';
 
 /** What issue 4 grants a token that is revoked. */
 const REVOKED_WITHIN_MS = 2_000;
@@ -54,14 +56,6 @@ async function newToken(role: string, options: { readonly store?: string; readon
 
 async function revoke({ id }: Token, store = data): Promise<void> {
   await calyxJson('token', 'revoke', id, '--data', store);
-}
-
-/** What rsync copies: all but the identity and the tokens, and what only a running store has. */
-async function copyOf(store: string): Promise<string> {
-  const copy = join(testDirectory(), 'replica');
-  const left = ['.calyx/cluster', '.calyx/owners'].map((path) => join(store, path));
-  await cp(store, copy, { recursive: true, verbatimSymlinks: true, filter: (path) => !left.includes(path) });
-  return copy;
 }
 
 /** Starts a replica in a process of its own, which ends with the test. */
@@ -147,7 +141,7 @@ function refuses(copy: string, args: readonly string[], line?: string): Promise<
 describe('a replica', () => {
   it('lets in whom the writer lets in, and nobody whom that has turned out', async () => {
     const admin = await newToken('admin');
-    const replica = await startReplica(await copyOf(data), admin.line);
+    const replica = await startReplica(await copyOfStore(data), admin.line);
     // The certificate is the cluster's own, for the address; `ask` would not take another one.
     const reader = await newToken('read');
     const inMs = await statusWithin(`${replica.url}/v1/models`, reader.text, 200, REVOKED_WITHIN_MS);
@@ -156,7 +150,9 @@ describe('a replica', () => {
 
     const open = await slowRead(replica.url, reader.text);
     const denied = `${replica.url}/v1/access/denied`;
-    const { version } = JSON.parse((await ask(denied, reader.text)).body) as { version: number };
+    const { statement } = JSON.parse((await ask(denied, reader.text)).body) as { statement: string };
+    const { version } = JSON.parse(statement) as { version: number };
+    expect(version).toBeGreaterThan(0);
     const idle = ask(`${denied}?after=${version}`, reader.text);
     const idleEnds = idle.then(() => performance.now(), () => performance.now());
     await revoke(reader);
@@ -166,11 +162,17 @@ describe('a replica', () => {
     await cut(open);
     expect((await idleEnds) - revokedAt).toBeLessThan(REVOKED_WITHIN_MS);
     expect((await ask(`${replica.url}/v1/models`, reader.text)).body).toContain('was revoked');
+
+    // Nodes are told so in the writer's own words, which the cluster has signed.
+    const handedOn = JSON.parse((await ask(denied, admin.text)).body) as SignedStatement;
+    expect(verifyStatement('denied', handedOn, ca)).toBe(true);
+    expect(JSON.parse(handedOn.statement)).toMatchObject({ denied: expect.arrayContaining([reader.id]) as string[] });
+    expect(handedOn).toEqual(JSON.parse((await ask(`${writer.url}/v1/access/denied`, admin.text)).body));
   }, 60_000); // prettier-ignore
 
   it('makes, issues, publishes and removes nothing, and says who does', async () => {
     const admin = await newToken('admin');
-    const copy = await copyOf(data);
+    const copy = await copyOfStore(data);
     const replica = await startReplica(copy, admin.line);
     const certificate = { request: 'x' };
     for (const [method, path, body] of [
@@ -204,7 +206,7 @@ describe('a replica', () => {
     const reader = await newToken('read');
     const some = await newToken('admin', { more: ['--models', 'org/*'] });
     for (const { line, text } of [reader, some]) {
-      const copy = await copyOf(data);
+      const copy = await copyOfStore(data);
       const ended = await refuses(copy, ['--replica'], line);
       expect(ended).toMatchObject({ code: 1, stdout: '' });
       expect(ended.stderr).toMatch(
@@ -215,14 +217,14 @@ describe('a replica', () => {
       // Nothing has been made of it.
       expect(await readdir(join(copy, '.calyx/cluster')).catch(() => [])).toEqual([]);
     }
-    const nobody = await refuses(await copyOf(data), ['--replica']);
+    const nobody = await refuses(await copyOfStore(data), ['--replica']);
     expect(nobody).toMatchObject({ code: 2, stdout: '' });
     expect(nobody.stderr).toContain('calyx join STRING');
   }, 60_000);
 
   it('is not mistaken for a writer, nor a writer for one', async () => {
     const admin = await newToken('admin');
-    const copy = await copyOf(data);
+    const copy = await copyOfStore(data);
     await (await startReplica(copy, admin.line)).stop();
     const cluster = join(copy, '.calyx/cluster');
     const kept = (await readdir(cluster)).sort();
@@ -256,7 +258,7 @@ describe('a replica', () => {
     onTestFinished(() => store.stop().then(() => undefined));
     const own = await clusterCertificate(join(directory, '.calyx/cluster/identity.pem'));
     const admin = await newToken('admin', { store: directory });
-    const copy = await copyOf(directory);
+    const copy = await copyOfStore(directory);
     const replica = await startReplica(copy, admin.line);
     const mainAt = async (url: string): Promise<unknown> => {
       const { body } = await ask(`${url}/v1/models/org/tiny/revisions/main`, admin.text, { ca: own });
@@ -287,7 +289,7 @@ describe('a replica', () => {
 
   it('serves a ref that is forged, and says so, and who has joined refuses it', async () => {
     const admin = await newToken('admin');
-    const copy = await copyOf(data);
+    const copy = await copyOfStore(data);
     const [path] = (await readdir(join(copy, '.calyx/refs'), { recursive: true })).filter((name) => name.endsWith('tiny/main.json'));
     const ref = join(copy, '.calyx/refs', path ?? '');
     const said = JSON.parse(await readFile(ref, 'utf8')) as { generation: number };
@@ -322,7 +324,7 @@ describe('without its writer', () => {
     const revoked = await newToken('read', { store: directory });
     const reader = await newToken('read', { store: directory });
     await revoke(revoked, directory);
-    const copy = await copyOf(directory);
+    const copy = await copyOfStore(directory);
     const replica = await startReplica(copy, admin.line);
     const replicaPort = replica.port;
     const inReplica = (url: string, { text }: Token, status: number): Promise<unknown> =>

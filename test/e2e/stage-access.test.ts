@@ -376,6 +376,53 @@ describe('a token that is revoked', () => {
   });
 });
 
+describe('sessions of a node', () => {
+  /** Connects to the node with a token of its own. */
+  async function client(): Promise<{ id: string; stage: StageClient; close: () => Promise<void> }> {
+    const { id, access } = newToken('read');
+    if (!isSecured(access)) throw new Error('it has a credential');
+    const certificate = await ClusterCertificate.obtain(access, never);
+    const connections = new NodeConnections(certificate, parseModelSpec(MODEL).model);
+    const stage = await StageClient.connect(
+      node.url,
+      { model: MODEL, revision },
+      connections.options(node.url),
+    );
+    const close = async (): Promise<void> => {
+      await connections.close();
+      await certificate.close();
+    };
+    return { id, stage, close };
+  }
+  const input = (): { kind: 'tokens'; data: BigInt64Array<ArrayBuffer> } => ({
+    kind: 'tokens',
+    data: BigInt64Array.of(1n),
+  });
+  const openEight = (stage: StageClient, of: string): Promise<unknown> =>
+    Promise.all(Array.from({ length: 8 }, (_, i) => stage.open(`session-of-${of}-${i}`, 4)));
+
+  it('are there for the token that opened them, take half of the places, and end with it', async () => {
+    const rose = await client();
+    const lily = await client();
+    const fern = await client();
+    try {
+      await openEight(rose.stage, 'rose');
+      await expectError(() => rose.stage.open('session-of-rose-8', 4), 'busy', '8 sessions');
+      await openEight(lily.stage, 'lily');
+      await expectError(() => fern.stage.open('session-of-fern-0', 4), 'busy', '16 sessions');
+      await expectError(() => fern.stage.forward('session-of-rose-0', 0, input()), 'not-found');
+      await fern.stage.close('session-of-rose-0');
+      await rose.stage.forward('session-of-rose-0', 0, input());
+      front.deny(rose.id);
+      await vi.waitFor(() => fern.stage.open('session-of-fern-first', 4), { timeout: 2_000 });
+      for (let i = 1; i < 8; i += 1) await fern.stage.open(`session-of-fern-${i}`, 4);
+      await lily.stage.forward('session-of-lily-0', 0, input());
+    } finally {
+      for (const { close } of [rose, lily, fern]) await close();
+    }
+  });
+});
+
 describe('the certificate of a node', () => {
   it('is renewed before it is over, and the node shows the new one without a restart', async () => {
     const before = front.issued;

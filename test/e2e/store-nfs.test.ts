@@ -57,6 +57,23 @@ describe('where NFS is served, and for whom', () => {
     holder.close();
   });
 
+  it('with --tls, which asks the users of the machine for tokens, a store serves none that nobody has asked for', async () => {
+    const running = startCalyx(['store', '--data', data, '--listen', '127.0.0.1:0', '--tls']);
+    const said = await new Promise<string>((resolve) => {
+      let text = '';
+      running.child.stderr?.on('data', (piece: string) => {
+        text += piece;
+        if (text.includes('NFS')) resolve(text);
+      });
+    });
+    expect(said).toContain('NFS is not served, because with --tls nobody comes in unknown');
+    running.child.kill('SIGTERM');
+    expect((await running.ended).code).toBe(0);
+    const asked = await startStore(data, { nfs: '127.0.0.1:0', args: ['--tls'] });
+    expect(asked.nfs).not.toBeNull();
+    expect((await asked.stop()).code).toBe(0);
+  });
+
   it('says how to mount it: to people on stderr, to scripts as JSON', async () => {
     const open = await startStore(data, { nfs: '0.0.0.0:0', args: ['--allow', '10.0.0.0/24'] });
     const mount = open.nfs?.mount ?? {};

@@ -29,7 +29,7 @@ it('a blob that was damaged and added again is served whole by the store that ru
   expect(await served()).toEqual(good);
 });
 
-it('a blob that cannot be read is answered with the cause, and view files have tags', async () => {
+it('a blob that cannot be read is answered with a reference to the log, and view files have tags', async () => {
   const data = join(testDirectory(), 'data');
   const { revision } = await calyxJson('add', TINY, '--name', 'org/tiny', '--data', data);
   const store = await startStore(data);
@@ -51,7 +51,15 @@ it('a blob that cannot be read is answered with the cause, and view files have t
   await truncate(join(data, 'models--org--tiny/snapshots', String(revision), 'config.json'), 3);
   const cut = await fetch(`${store.url}/tree/models/org/tiny/config.json`);
   expect(cut.status).toBe(502);
-  expect(await cut.json()).toMatchObject({
-    error: { code: 'corrupt', message: expect.stringContaining('ends at 3') as unknown },
-  });
+  const { error } = (await cut.json()) as { error: { code: string; message: string } };
+  expect(error.code).toBe('corrupt');
+  const reference = /\(reference ([0-9a-f]{8})\)$/.exec(error.message)?.[1] ?? 'none';
+  // What is wrong with its files is for the log of the store.
+  const { stderr } = await store.stop();
+  expect(
+    stderr
+      .split('\n')
+      .filter((line) => line.includes(reference))
+      .join(),
+  ).toContain('ends at 3');
 });

@@ -87,19 +87,25 @@ describe.skipIf(guestUnavailable('6.12') !== undefined)("Linux's NFS client over
   };
   const ownCertificate = (token: MadeToken) => user.sh(`${token.line}\ncalyx certificate --out ${OWN}`);
 
-  /** As `calyx certificate` writes it, but of a cluster that has nothing to do with ours. */
-  const certificateOfOthers = async (): Promise<string> => {
-    const others = await openIdentity(join(root, 'others'));
+  /** As `calyx certificate` writes it, but for as long as a test wants it; `cluster` is where its identity lies. */
+  const issueInto = async (
+    name: string,
+    cluster: string,
+    who: { readonly id: string; readonly lifetimeMs?: number },
+  ): Promise<string> => {
+    const identity = await openIdentity(cluster);
     const { key, request } = await createCertificateRequest();
-    const grant = { tokenId: '0123456789ab', name: 'stranger', role: 'admin', models: '*' } as const;
-    const { certificate } = await others.issue(request, grant);
-    const directory = join(guest.directory, 'stranger');
-    await mkdir(directory);
-    const files = { 'key.pem': key, 'certificate.pem': certificate, 'ca.pem': others.ca };
-    for (const [name, text] of Object.entries(files))
-      await writeFile(join(directory, name), text, { mode: 0o600 });
+    const grant = { tokenId: who.id, name, role: 'admin', models: '*' } as const;
+    const { certificate } = await identity.issue(request, grant, who.lifetimeMs);
+    const directory = join(guest.directory, name);
+    await mkdir(directory, { recursive: true });
+    const files = { 'key.pem': key, 'certificate.pem': certificate, 'ca.pem': identity.ca };
+    for (const [file, text] of Object.entries(files))
+      await writeFile(join(directory, file), text, { mode: 0o600 });
     return directory;
   };
+  /** Of a cluster that has nothing to do with ours. */
+  const certificateOfOthers = () => issueInto('stranger', join(root, 'others'), { id: '0123456789ab' });
 
   const publishAndServe = async (): Promise<readonly MadeToken[]> => {
     await writeRandomModel(source, { blocks: 3, matrixBytes: 2 * MIB, shards: 1, seed: 9 });
@@ -228,6 +234,33 @@ describe.skipIf(guestUnavailable('6.12') !== undefined)("Linux's NFS client over
       const { error, digests } = await each.stop();
       expect({ error, digests }).toEqual({ error: null, digests: [digest] });
     }
+  });
+
+  it('reads on with the certificate that was renewed in time, when the one that opened its connections is over', async () => {
+    const [before, after] = [
+      await makeToken(data, '--name', 'before'),
+      await makeToken(data, '--name', 'after'),
+    ];
+    const cluster = join(data, '.calyx/cluster');
+    const lifetimeMs = 15_000;
+    await show(await issueInto('brief', cluster, { id: before.id, lifetimeMs }));
+    const versions = ['4.2', '3'] as const;
+    for (const version of versions) await guest.sh(mount(version, 'xprtsec=mtls,hard'));
+    await issueInto('brief', cluster, { id: after.id });
+    const reading = await Promise.all(versions.map((version) => readOn(`/mnt/${version}/${FILE}`)));
+    // Nobody has cut anything but the store, and the token of before is still good.
+    await vi.waitUntil(
+      async () =>
+        (await readFile(join(cluster, 'audit.log'), 'utf8'))
+          .split('\n')
+          .some(tells('"door":"nfs"', after.id)),
+      { timeout: 2 * lifetimeMs },
+    );
+    for (const each of reading) {
+      const { error, digests } = await each.stop();
+      expect({ error, digests }).toEqual({ error: null, digests: [digest] });
+    }
+    await show(OWN);
   });
 
   it('reads nothing any more within 2 s when its token is revoked, unlike others', async () => {

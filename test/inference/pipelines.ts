@@ -7,6 +7,7 @@ import { StageClient, type StageClientOptions } from '../../src/inference/stage-
 import { StageHost, type StageHostOptions } from '../../src/inference/stage-host.js';
 import type { StageLink } from '../../src/inference/stage-link.js';
 import { stageServer } from '../../src/inference/stage-server.js';
+import { answersErrors } from '../support/answers-errors.js';
 import { readText, tensorsIn } from './model-files.js';
 
 export const IDENTITY = { model: 'test/model', revision: 'a'.repeat(40) };
@@ -53,7 +54,7 @@ export interface ServedStage {
 }
 
 export async function serve(stage: StageLink, config: DecoderConfig): Promise<ServedStage> {
-  const server = fastify({ forceCloseConnections: true });
+  const server = answersErrors(fastify({ forceCloseConnections: true }));
   server.decorateRequest('grant', { getter: () => ANYBODY });
   await server.register(stageServer, { stage, identity: IDENTITY, config });
   return { server, url: await server.listen({ host: '127.0.0.1', port: 0 }) };

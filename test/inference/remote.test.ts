@@ -83,6 +83,7 @@ describe('a stage over HTTP', () => {
     const served = await serve(stage, config);
     const client = await connect(served.url);
     await using([client, served], async () => {
+      await client.open(SESSION, 4);
       await expect(client.forward(SESSION, 0, tokenInput([1]))).rejects.toMatchObject({
         code: 'busy',
         message: `${served.url} (blocks 0:5): too much`,
@@ -98,6 +99,7 @@ describe('a stage over HTTP', () => {
     );
     const client = await connect(served.url, { forwardTimeoutMs: 50 });
     await using([client, served], async () => {
+      await client.open(SESSION, 4);
       await expect(client.forward(SESSION, 0, tokenInput([1]))).rejects.toMatchObject({
         code: 'unavailable',
         message: `${served.url} (blocks 0:5): no answer within 0.05 s`,
@@ -117,6 +119,7 @@ describe('a stage over HTTP', () => {
     const served = await serve(stage, config);
     const client = await connect(served.url);
     await using([client, served], async () => {
+      await client.open(SESSION, 4);
       const controller = new AbortController();
       const call = client.forward(SESSION, 0, tokenInput([1]), { signal: controller.signal });
       await started.promise;

@@ -11,12 +11,13 @@ export class ScriptedDoorkeeper implements Doorkeeper {
 
   /** @param models what each name may see; the name is the id of the token too */
   constructor(models: Readonly<Record<string, string>>) {
-    this.#grants = new Map(
-      Object.entries(models).map(([name, pattern]) => [
-        name,
-        { tokenId: name, name, role: 'read', models: pattern },
-      ]),
-    );
+    this.#grants = new Map();
+    for (const [name, pattern] of Object.entries(models)) this.knows(name, pattern);
+  }
+
+  /** From now on it knows one more. */
+  knows(name: string, models: string): void {
+    this.#grants.set(name, { tokenId: name, name, role: 'read', models });
   }
 
   whoIs({ certificate }: Presented): Grant {

@@ -16,15 +16,21 @@ export class ScriptedStore {
   issued = 0;
   /** Drops every connection without an answer while it is set. */
   away = false;
+  /** Of the list of revoked tokens. */
+  version = 1000;
+  denied: readonly string[] = [];
+  /** How often it was told. */
+  told = 0;
+  /** Signs that list: the cluster, or somebody else. */
+  signer: SmallPki;
   readonly #pki: SmallPki;
   readonly #server: Server;
   readonly #store: URL;
-  readonly #denied: string[] = [];
   readonly #waiting = new Set<() => void>();
-  #version = 1000;
 
   private constructor(pki: SmallPki, server: Server, store: URL) {
     this.#pki = pki;
+    this.signer = pki;
     this.#server = server;
     this.#store = store;
     server.on('request', (request, response) => {
@@ -53,11 +59,17 @@ export class ScriptedStore {
     };
   }
 
-  deny(id: string): void {
-    this.#denied.push(id);
-    this.#version += 1;
+  /** Tells that a token is revoked, as of the next version or another one. */
+  deny(id: string, version = this.version + 1): void {
+    this.denied = [...this.denied, id];
+    this.version = version;
     for (const wake of this.#waiting) wake();
     this.#waiting.clear();
+  }
+
+  /** How many wait for news of that list. */
+  get waiting(): number {
+    return this.#waiting.size;
   }
 
   /** Breaks the connections that there are. */
@@ -82,8 +94,11 @@ export class ScriptedStore {
       const own = await this.#pki.sign(wanted, says);
       json(response, 200, { certificate: `${own}${this.#pki.certificate}`, expiresAt: Date.now() });
     } else if (path.startsWith('/v1/access/denied?after=')) {
-      if (path.endsWith(`=${this.#version}`)) await new Promise<void>((wake) => this.#waiting.add(wake));
-      json(response, 200, { version: this.#version, denied: this.#denied });
+      if (path.endsWith(`=${this.version}`)) await new Promise<void>((wake) => this.#waiting.add(wake));
+      const statement = JSON.stringify({ version: this.version, denied: this.denied });
+      const signature = this.signer.signature(Buffer.from(`calyx denied 1\n${statement}`));
+      json(response, 200, { statement, signature });
+      this.told += 1;
     } else this.#passOn(request, response);
   }
 

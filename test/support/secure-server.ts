@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { ClusterCredential } from '../../src/core/access.js';
 import { formatToken } from '../../src/core/cluster-token.js';
+import { createCertificateRequest } from '../../src/cluster/identity/certificate-request.js';
 import { openIdentity, type ClusterIdentity } from '../../src/cluster/identity/cluster-identity.js';
 import { testDirectory } from './directories.js';
 
@@ -23,9 +24,22 @@ export function credentialOf(cluster: ClusterIdentity): ClusterCredential {
   return { ca: cluster.ca, token: tokenOf(cluster) };
 }
 
-/** An HTTPS server of a cluster on loopback for the time of a test. */
+/** An HTTPS server of a cluster on loopback for the time of a test: its writer. */
 export async function serveSecurely(cluster: ClusterIdentity, answer: RequestListener): Promise<URL> {
-  const { key, certificate } = await cluster.serverTls(['127.0.0.1']);
+  return serve(await cluster.serverTls(['127.0.0.1']), answer);
+}
+
+/** The same as another of its stores. */
+export async function serveAsReplica(cluster: ClusterIdentity, answer: RequestListener): Promise<URL> {
+  const { key, request } = await createCertificateRequest();
+  const { certificate } = await cluster.issueStore(request, ['127.0.0.1'], 3_600_000);
+  return serve({ key, certificate }, answer);
+}
+
+async function serve(
+  { key, certificate }: { readonly key: string; readonly certificate: string },
+  answer: RequestListener,
+): Promise<URL> {
   const server = createServer({ key, cert: certificate, minVersion: 'TLSv1.3' }, answer);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   onTestFinished(

@@ -2,7 +2,7 @@ import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
 import { link, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { grantOfCertificate } from '../../cluster/identity/certificate-grant.js';
-import { readPrivateFile, writePrivateFile } from '../../cluster/tokens/private-file.js';
+import { readPrivateFile, writePrivateFile } from '../../storage/files/private-file.js';
 import { CalyxError, fileError, systemCode } from '../../core/errors.js';
 import { syncDirectory, writeFileAtomically } from '../../storage/files/durable.js';
 import { makeDirectories } from '../../storage/files/make-directories.js';

@@ -2,6 +2,7 @@ import { errorMessage, isCalyxError } from '../../core/errors.js';
 import { readClientFacts } from '../advise/client-facts.js';
 import { systemFiles } from '../advise/system-files.js';
 import { clusterFiles, readCluster, type JoinedCluster } from '../join/cluster-file.js';
+import { rightfulOwners } from '../../storage/files/privacy.js';
 import { CALYX_VERSION } from '../version.js';
 import { checkClock, type Validity } from './checks/clock.js';
 import { checkEnvironment } from './checks/environment.js';
@@ -47,7 +48,7 @@ export async function checkMachine(options: MachineOptions, signal: AbortSignal)
   checks.add('joined cluster', async () => {
     const files = clusterFiles(env);
     const [cluster, ca] = await Promise.all([fileFacts(files.cluster), fileFacts(files.ca)]);
-    return checkJoinedFiles({ cluster, ca, user: process.getuid?.(), damage });
+    return checkJoinedFiles({ cluster, ca, owners: await rightfulOwners(files.cluster), damage });
   });
   checks.add('stores', async () =>
     unknown

@@ -72,7 +72,7 @@ async function files(layout: StoreLayout): Promise<Verdict[]> {
     directory,
     files: isHidden(directory) ? [] : await filesIn(layout.cluster),
     what: 'the identity of the cluster, its tokens and its log',
-    owner: own === undefined || isHidden(own) ? undefined : own.uid,
+    owners: own === undefined || isHidden(own) ? undefined : [own.uid],
     ifRead: 'if somebody may have read or changed it, stop the store, put .calyx/cluster aside, and let everybody join anew',
   });
 } // prettier-ignore
@@ -83,7 +83,7 @@ async function tokens(layout: StoreLayout): Promise<Verdict[]> {
   if (read === undefined) return [];
   if ('why' in read) return [unseen(path, read.why, 'run calyx doctor as the user whom the store runs as')];
   try {
-    return checkStoreTokens(parseTokenFile(path, read.text).map(publicRecord), Date.now());
+    return checkStoreTokens(parseTokenFile(path, read.text).tokens.map(publicRecord), Date.now());
   } catch (error) {
     return [problem(errorMessage(error), (isCalyxError(error) && error.hint) || 'restore it from a backup')];
   }

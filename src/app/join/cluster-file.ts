@@ -6,7 +6,7 @@ import { ROLES, type StoreAccess } from '../../core/access.js';
 import { isAddress, parseToken } from '../../core/cluster-token.js';
 import { CalyxError, errorMessage, fileError } from '../../core/errors.js';
 import { certificateFingerprint } from '../../core/fingerprint.js';
-import { readPrivateFile, writePrivateFile } from '../../cluster/tokens/private-file.js';
+import { readPrivateFile, writePrivateFile } from '../../storage/files/private-file.js';
 import { writeFileAtomically } from '../../storage/files/durable.js';
 
 const clusterSchema = z.strictObject({

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ROLES, type ClusterCredential } from '../../core/access.js';
+import { ROLES, WRITER_NAME, type ClusterCredential } from '../../core/access.js';
 import { formatToken, parseJoinString } from '../../core/cluster-token.js';
 import { CalyxError, errorMessage, isCalyxError } from '../../core/errors.js';
 import { JsonClient } from '../../protocols/http/json-client.js';
@@ -34,8 +34,8 @@ export interface JoinOptions {
 }
 
 /**
- * Joins the cluster of a join string: makes sure that all addresses that answer are its stores, then shows the token to one of them, and
- * keeps all that for later commands.
+ * Joins the cluster of a join string: makes sure that all addresses that answer are its stores, then shows the token to one of them, to
+ * the writer if it is among them, and keeps all that for later commands.
  *
  * @throws CalyxError `usage` for what is no join string; `refused` if somebody else answers at an address, before the token is sent anywhere;
  * `unauthenticated` if the token is not good (any more); `unavailable` if no address answers
@@ -61,7 +61,14 @@ export async function join(text: string, { signal, env }: JoinOptions = {}): Pro
   const [ca] = cas;
   if (ca === undefined) throw nobodyAnswers(silent);
   const credential = { ca, token: formatToken(token) };
-  const { expiresAt, ...who } = await whoami(answering, credential, signal);
+  // It may be a token of role admin, with which a replica could do what only the writer does.
+  const { expiresAt, ...who } = await whoami(answering, { ...credential, server: WRITER_NAME }, signal).catch(
+    (error: unknown) => {
+      signal?.throwIfAborted();
+      if (!isAway(error)) throw error;
+      return whoami(answering, credential, signal);
+    },
+  );
   const cluster = {
     version: 1 as const,
     addresses: [...addresses],
@@ -90,13 +97,18 @@ async function whoami(
       return parseWhoami(client.url, await client.json('/v1/whoami', { signal }));
     } catch (error) {
       signal?.throwIfAborted();
-      if (!isCalyxError(error, 'unavailable', 'timeout', 'limited')) throw error;
+      if (!isAway(error)) throw error;
       failures.push(error);
     } finally {
       await client.close();
     }
   }
   throw failures[0];
+}
+
+/** True if another store may answer. */
+function isAway(error: unknown): boolean {
+  return isCalyxError(error, 'unavailable', 'timeout', 'limited');
 }
 
 function parseWhoami(url: string, answer: unknown): z.infer<typeof whoamiSchema> {

@@ -91,11 +91,13 @@ export async function runNode(config: NodeConfig): Promise<RunningNode> {
     closers.push(() => stage.stop());
     await slice.checkSame?.();
     const { logger, hostNames } = config;
-    const server = createHttpServer({ logger, hostNames, ...(await door.listener()) });
+    const listener = await door.listener();
+    const server = createHttpServer({ logger, hostNames, ...listener });
     await server.register(stageServer, {
       stage,
       identity: { model, revision },
       config: slice.config,
+      doorkeeper: listener.doorkeeper,
     });
     healthRoutes(server, nodeMetrics(slice));
     door.keepFresh(server);

@@ -176,11 +176,12 @@ export class ModelRunner {
     return tokenizer.encode(rendered, { addSpecial: false });
   }
 
-  /** After a failure: which nodes still answer, and which blocks are missing without the others. */
+  /** After a failure: which nodes still answer, and which blocks are missing without the others, or that they let us in no more. */
   async #explain(error: unknown): Promise<unknown> {
     if (!isCalyxError(error, 'unavailable', 'timeout', 'not-found')) return error;
     const model = formatModelName(this.revision.model);
     const identity = { model, revision: this.revision.revision };
+    const refusals: CalyxError[] = [];
     const alive = await Promise.all(
       this.route.map(async (node) => {
         try {
@@ -190,7 +191,8 @@ export class ModelRunner {
           });
           await stage.disconnect();
           return [node];
-        } catch {
+        } catch (failure) {
+          if (isCalyxError(failure, 'unauthenticated', 'refused')) refusals.push(failure);
           return [];
         }
       }),
@@ -200,6 +202,9 @@ export class ModelRunner {
       this.#config.blockCount,
     );
     if (missing === undefined) return error;
+    // A node cuts off whose token has ended; only when it is asked again it can say why.
+    const [refusal] = refusals;
+    if (refusal !== undefined) return refusal;
     const range = formatBlockRange(missing);
     return new CalyxError('unavailable', `the blocks ${range} are no longer served: ${errorMessage(error)}`, {
       hint: `serve them again: calyx node --store ${this.#stores.clients.map((client) => client.url).join(',')} --model ${model} --blocks ${range}`,

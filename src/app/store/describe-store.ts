@@ -22,6 +22,7 @@ export const storeDescriptionSchema = z.object({
       address: z.object({ host: z.string(), port: z.number() }),
       /** As they were written. */
       allow: z.array(z.string()),
+      privilegedPorts: z.boolean(),
       requireTls: z.boolean(),
       requireClientCertificate: z.boolean(),
     })
@@ -59,6 +60,7 @@ function describe({ url, host, secured, nfs, certificate }: RunningSettings): St
         : {
             address: nfs.address,
             allow: nfs.config.allow.map(({ text }) => text),
+            privilegedPorts: nfs.config.privilegedPorts,
             requireTls: nfs.config.requireTls || nfs.config.requireClientCertificate,
             requireClientCertificate: nfs.config.requireClientCertificate,
           },

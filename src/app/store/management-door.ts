@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { hasRole, type Grant } from '../../core/access.js';
 import type { Doorkeeper } from '../../core/doorkeeper.js';
 import { CalyxError, isCalyxError } from '../../core/errors.js';
+import { holderOf } from '../../core/holder-refused.js';
 import type { OwnerHandler } from '../../storage/files/ownership.js';
 
 /** One thing that the owner of a data directory does for commands. */
@@ -55,7 +56,7 @@ export function managementDoor(ready: Promise<Management>): OwnerHandler {
       const reason = isCalyxError(error) ? error.code : 'internal';
       // What failed for another reason was allowed.
       const allowed = !isCalyxError(error, 'unauthenticated', 'refused', 'limited');
-      doorkeeper.decided({ ...decision, grant, allowed, reason });
+      doorkeeper.decided({ ...decision, grant: grant ?? holderOf(error), allowed, reason });
       throw error;
     }
   };

@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import { systemClock } from '../../core/clock.js';
-import { CalyxError, fileError, isCalyxError, systemCode } from '../../core/errors.js';
+import { CalyxError, isCalyxError, systemCode } from '../../core/errors.js';
 import type { StoreLayout } from '../../catalog/store-layout.js';
 import { acquireOwnership, askOwner } from '../../storage/files/ownership.js';
+import { readPrivateFile } from '../../storage/files/private-file.js';
 import { refuseReplica } from './replica/replica-file.js';
 
 /** For how long a command waits until another command is done with the data directory. */
@@ -61,14 +61,15 @@ export function localTokenPath(layout: StoreLayout): string {
   return join(layout.cluster, 'local-token');
 }
 
+const MAX_TOKEN_BYTES = 1024;
+
 /** That token; undefined if no store has run on the directory yet. Throws CalyxError `refused` for who may not read it. */
 export async function readLocalToken(layout: StoreLayout): Promise<string | undefined> {
   const path = localTokenPath(layout);
   try {
-    return (await readFile(path, 'utf8')).trim();
+    return (await readPrivateFile(path, MAX_TOKEN_BYTES))?.trim();
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
-    if (systemCode(error) !== 'EACCES') throw fileError(error, 'cannot read', path);
+    if (!isCalyxError(error) || systemCode(error.cause) !== 'EACCES') throw error;
     throw new CalyxError('refused', `this store is managed by whoever may read ${path}`, {
       hint: 'run the command as the user whom the store runs as',
       cause: error,

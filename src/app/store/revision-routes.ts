@@ -1,6 +1,9 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import type { GarbageReport } from '../../catalog/gc/collect-garbage.js';
+import { tellManagement } from '../../cluster/audit/tell-management.js';
 import type { Grant } from '../../core/access.js';
+import type { Decision } from '../../core/doorkeeper.js';
 import { CalyxError } from '../../core/errors.js';
 import {
   DEFAULT_REF,
@@ -32,37 +35,65 @@ const revisionBody = z.strictObject({ revision: z.string() });
  * - `PUT /v1/models/ORG/NAME/refs/main` `{revision}`: rolls back
  * - `PUT /v1/models/ORG/NAME/pins/PIN` `{revision}`, `DELETE /v1/models/ORG/NAME/pins/PIN`
  * - `POST /v1/gc` `{model?, keep?, dryRun?}`
+ *
+ * @param tell told of what is done; never throws, never waits
  */
-export function revisionRoutes(server: FastifyInstance, manager: RevisionManager): void {
+export function revisionRoutes(
+  server: FastifyInstance,
+  manager: RevisionManager,
+  tell: (decision: Decision) => void,
+): void {
+  /** Does something to a model that who asks may see, and tells the audit. */
+  const change = <T extends object>(
+    request: FastifyRequest<OfName>,
+    action: string,
+    run: (model: ModelName) => Promise<T>,
+  ): Promise<{ model: string } & T> => {
+    const { org, name } = request.params;
+    const subject = `${org}/${name}`;
+    return tellManagement(request, tell, {
+      action,
+      subject,
+      run: async () => {
+        const done = await run(shownModel(request.params, request.grant));
+        return { value: { model: subject, ...done }, subject };
+      },
+    });
+  };
   server.get<OfModel>('/v1/models/:org/:name/revisions', ADMIN, async ({ params, grant }) => ({
     revisions: await manager.revisions(shownModel(params, grant)),
   }));
-  server.put<OfName>('/v1/models/:org/:name/refs/:called', ADMIN, async ({ params, grant, body }) => {
-    const model = shownModel(params, grant);
-    if (params.called !== DEFAULT_REF)
-      throw new CalyxError('usage', `a model has no ref that can be moved but '${DEFAULT_REF}'`);
-    const { ref, moved } = await manager.rollback({ model, revision: revisionOf(body) });
-    return { model: formatModelName(model), revision: ref.revision, generation: ref.generation, moved };
-  });
-  server.put<OfName>('/v1/models/:org/:name/pins/:called', ADMIN, async ({ params, grant, body }) => {
-    const model = shownModel(params, grant);
-    const pinned = await manager.pin({ model, revision: revisionOf(body) }, params.called);
-    return { model: formatModelName(model), ...pinned };
-  });
-  server.delete<OfName>('/v1/models/:org/:name/pins/:called', ADMIN, async ({ params, grant }) => {
-    const model = shownModel(params, grant);
-    return { model: formatModelName(model), ...(await manager.unpin(model, { name: params.called })) };
-  });
-  server.post('/v1/gc', ADMIN, ({ grant, body }) => {
-    const request = garbageRequestSchema.safeParse(body ?? {});
-    if (!request.success)
-      throw new CalyxError('usage', `not what a collection is asked for: ${z.prettifyError(request.error)}`);
-    const { model, ...rest } = request.data;
-    return manager.collect({
-      ...rest,
-      shown: (one) => showsModel(grant, one),
-      ...(model !== undefined && { model: parseModelName(model) }),
-    });
+  server.put<OfName>('/v1/models/:org/:name/refs/:called', ADMIN, (request) =>
+    change(request, 'rollback', async (model) => {
+      if (request.params.called !== DEFAULT_REF)
+        throw new CalyxError('usage', `a model has no ref that can be moved but '${DEFAULT_REF}'`);
+      const { ref, moved } = await manager.rollback({ model, revision: revisionOf(request.body) });
+      return { revision: ref.revision, generation: ref.generation, moved };
+    }),
+  );
+  server.put<OfName>('/v1/models/:org/:name/pins/:called', ADMIN, (request) =>
+    change(request, 'pin', (model) =>
+      manager.pin({ model, revision: revisionOf(request.body) }, request.params.called),
+    ),
+  );
+  server.delete<OfName>('/v1/models/:org/:name/pins/:called', ADMIN, (request) =>
+    change(request, 'unpin', (model) => manager.unpin(model, { name: request.params.called })),
+  );
+  server.post('/v1/gc', ADMIN, (request) => {
+    const parsed = garbageRequestSchema.safeParse(request.body ?? {});
+    if (!parsed.success)
+      throw new CalyxError('usage', `not what a collection is asked for: ${z.prettifyError(parsed.error)}`);
+    const { model, ...rest } = parsed.data;
+    const subject = model ?? request.grant.models;
+    const run = async (): Promise<{ value: GarbageReport; subject: string }> => {
+      const value = await manager.collect({
+        ...rest,
+        shown: (one) => showsModel(request.grant, one),
+        ...(model !== undefined && { model: parseModelName(model) }),
+      });
+      return { value, subject };
+    };
+    return tellManagement(request, tell, { action: 'gc', subject, run });
   });
 }
 

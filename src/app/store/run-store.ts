@@ -143,7 +143,7 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
           allUsersOf,
           sign: (statement) => gate.identity.signRef(statement),
         });
-    const { doorkeeper, table, identity } = gate;
+    const { doorkeeper, table, statements, identity } = gate;
     const server = createHttpServer({
       logger: config.logger,
       hostNames: config.hostNames,
@@ -175,13 +175,14 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     nodeRoutes(server, registry);
     accessRoutes(server, {
       table,
+      statements,
       fingerprint: identity.fingerprint,
       issue: (request, grant, lifetimeMs) => identity.issue(request, grant, lifetimeMs),
       issueStore: (request, names, lifetimeMs) => identity.issueStore(request, names, lifetimeMs),
       decided: (decision) => doorkeeper.decided(decision),
     });
-    managementRoutes(server, manager);
-    revisionRoutes(server, manager);
+    managementRoutes(server, manager, (decision) => doorkeeper.decided(decision));
+    revisionRoutes(server, manager, (decision) => doorkeeper.decided(decision));
     healthRoutes(server, metrics);
     server.get('/v1/status', { config: { access: 'read' } }, async () => {
       const sent = await blobBytesSent.get();

@@ -5,10 +5,11 @@ import { AuditLog } from '../../cluster/audit/audit-log.js';
 import { grantOfCertificate } from '../../cluster/identity/certificate-grant.js';
 import { openIdentity, type ClusterIdentity } from '../../cluster/identity/cluster-identity.js';
 import { StoreDoorkeeper } from '../../cluster/tokens/store-doorkeeper.js';
+import { signedStatements, type TokenStatements } from '../../cluster/tokens/token-statements.js';
 import { TokenTable } from '../../cluster/tokens/token-table.js';
 import type { TlsSettings } from '../../core/access.js';
 import type { Decision } from '../../core/doorkeeper.js';
-import type { CalyxError } from '../../core/errors.js';
+import { errorMessage, type CalyxError } from '../../core/errors.js';
 import type { StoreLayout } from '../../catalog/store-layout.js';
 import { localTokenPath } from './owner-commands.js';
 import { refuseReplica } from './replica/replica-file.js';
@@ -22,6 +23,8 @@ const CHECK_MS = 12 * 3600 * 1000;
 export interface StoreGate {
   readonly identity: ClusterIdentity;
   readonly table: TokenTable;
+  /** What is said of the table to other stores and to nodes. */
+  readonly statements: TokenStatements;
   readonly doorkeeper: StoreDoorkeeper;
   /** Key and certificate, those of now. */
   tls(): TlsSettings;
@@ -72,6 +75,12 @@ export async function openGate(
   const identity = await openIdentity(layout.cluster);
   const table = await openTokenTable(layout, identity);
   await table.ensureLocal(localTokenPath(layout));
+  // A disk that is full keeps nobody from being served.
+  await table.keepVersion().catch((error: unknown) => {
+    logger.warn(
+      `if the clock of this machine is set back, other stores and nodes will take what this one says of tokens for old: ${errorMessage(error)}`,
+    );
+  });
   const { doorkeeper, audit } = openDoorkeeper(layout, table, logger);
   const issue = (): Promise<TlsSettings> => identity.serverTls([...names, ...ownNames()]);
   let tls = await issue();
@@ -91,6 +100,7 @@ export async function openGate(
   return {
     identity,
     table,
+    statements: signedStatements(table, (kind, statement) => identity.sign(kind, statement)),
     doorkeeper,
     tls: () => tls,
     onRenewed: (listener) => listeners.push(listener),

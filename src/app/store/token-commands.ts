@@ -49,6 +49,7 @@ const recordSchema: z.ZodType<TokenRecord> = z.object({
   createdAt: z.number(),
   expiresAt: z.number().optional(),
   revokedAt: z.number().optional(),
+  under: z.string().optional(),
 });
 
 /** Where a store is reached, and whether it asks who comes. */

@@ -141,6 +141,30 @@ describe('an audit log', () => {
     expect(await lines()).toHaveLength(6);
   });
 
+  it('counts the refusals of a token that is known apart, and those of managing by what they were about', async () => {
+    const { log, lines } = openLog();
+    const over = { ...REFUSED, grant: GRANT };
+    const kept = { ...over, door: 'management', action: 'remove', reason: 'refused' } as const;
+    for (let time = 0; time < 3; time += 1)
+      for (const decision of [
+        REFUSED,
+        over,
+        { ...kept, subject: 'acme/rose' },
+        { ...kept, subject: 'acme/lily' },
+      ])
+        log.write(decision);
+    await log.close();
+    const told = (await lines()).map(({ token, subject, count }) => [token, subject, count]);
+    expect(told).toEqual(
+      [1, 2].flatMap((count) => [
+        [undefined, undefined, count],
+        [GRANT.tokenId, undefined, count],
+        [GRANT.tokenId, 'acme/rose', count],
+        [GRANT.tokenId, 'acme/lily', count],
+      ]),
+    );
+  });
+
   it('writes one line a minute for what is allowed to one in one place', async () => {
     const { log, clock, lines } = openLog();
     for (let n = 0; n < 60; n += 1) {

@@ -22,8 +22,8 @@ interface Window {
 }
 
 /**
- * Says much in few lines: the first refusal of an address (IPv6: of a /64), door, action and reason is written at once, those that
- * follow within 10 s are one line with their count. The same goes for what was allowed, per token, address, door, action and subject,
+ * Says much in few lines: the first refusal of an address (IPv6: of a /64), token (if it is known), door, action and reason is written at
+ * once, those that follow within 10 s are one line with their count. The same goes for what was allowed, per token, address, door, action and subject,
  * within 60 s. What is allowed to those who manage is always a line of its own.
  */
 export class CoalescedDecisions {
@@ -101,6 +101,6 @@ function isOpen({ endsAt, decision }: Window, now: number): boolean {
 function keyOf({ door, action, subject, address, grant, allowed, reason }: Decision): string {
   const parts = allowed
     ? ['+', grant?.tokenId, address, door, action, subject]
-    : ['-', networkOf(address), door, action, reason];
+    : ['-', networkOf(address), door, action, reason, grant?.tokenId, door === 'management' ? subject : ''];
   return parts.map((part) => (part ?? '').slice(0, 200)).join('\n');
 }

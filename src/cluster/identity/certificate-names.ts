@@ -22,6 +22,14 @@ export function certificateName(text: string): CertificateName | undefined {
   return value.length <= MAX_LENGTH && HOST_NAME.test(value) ? { type: 'dns', value } : undefined;
 }
 
+/** Where the names end that mean something inside of a cluster: STORE_NAME, WRITER_NAME, NODE_NAME. */
+const OWN_NAMES = '.calyx.internal';
+
+/** True for a name that a cluster gives to its own alone. */
+export function isOwnName(text: string): boolean {
+  return certificateName(text)?.value.endsWith(OWN_NAMES) ?? false;
+}
+
 /** All of them that can stand in a certificate, each once, host names first. */
 export function certificateNames(texts: readonly string[]): CertificateName[] {
   const names = texts.map(certificateName).filter((name) => name !== undefined);

@@ -5,8 +5,9 @@ import { describe, expect, it } from 'vitest';
 import { suiteDirectory, testDirectory } from '../../../test/support/directories.js';
 import { expectError } from '../../../test/support/expect-error.js';
 import { noOpenssl, openssl } from '../../../test/support/openssl.js';
-import { NODE_NAME, STORE_NAME, type Grant, type Role } from '../../core/access.js';
+import { NODE_NAME, STORE_NAME, WRITER_NAME, type Grant, type Role } from '../../core/access.js';
 import { certificateFingerprint } from '../../core/fingerprint.js';
+import { verifyStatement } from '../../core/signed-statement.js';
 import { verifyRef } from '../../core/verify-ref.js';
 import { createCertificateRequest } from './certificate-request.js';
 import { identityFile, openIdentity } from './cluster-identity.js';
@@ -74,6 +75,21 @@ describe.skipIf(noOpenssl)('as the openssl command sees it, the authority', () =
   });
 });
 
+describe.skipIf(noOpenssl)('as the openssl command sees it, what is said of the tokens', () => {
+  it.each(['tokens', 'denied'] as const)('(%s) is signed, and is nothing else', (kind) => {
+    const said = identity.sign(kind, '{"version":7}');
+    writeFileSync(join(DIRECTORY, 'said.txt'), `calyx ${kind} 1\n{"version":7}`);
+    writeFileSync(join(DIRECTORY, 'said.sig'), Buffer.from(said.signature, 'base64url'));
+    const { text } = openssl(DIRECTORY, 'x509', '-in', 'ca.pem', '-noout', '-pubkey');
+    writeFileSync(join(DIRECTORY, 'ca.pub'), text);
+    const args = ['dgst', '-sha256', '-verify', 'ca.pub', '-signature', 'said.sig', 'said.txt'];
+    expect(openssl(DIRECTORY, ...args)).toEqual({ ok: true, text: 'Verified OK\n' });
+    expect(verifyStatement(kind, said, identity.ca)).toBe(true);
+    expect(verifyStatement(kind, { ...said, statement: '{"version":8}' }, identity.ca)).toBe(false);
+    expect(verifyStatement(kind === 'tokens' ? 'denied' : 'tokens', said, identity.ca)).toBe(false);
+  });
+});
+
 describe.skipIf(noOpenssl)('as the openssl command sees it, the certificate', () => {
   it('of a store serves under its names and addresses, and is no client', async () => {
     const names = [
@@ -92,7 +108,7 @@ describe.skipIf(noOpenssl)('as the openssl command sees it, the certificate', ()
     expect(tls.certificate.endsWith(identity.ca)).toBe(true);
     const { text } = openssl(DIRECTORY, 'x509', '-in', 'server.pem', '-noout', '-ext', 'subjectAltName');
     expect(text.split('\n')[1]?.trim()).toBe(
-      `DNS:${STORE_NAME}, DNS:localhost, DNS:big.example, IP Address:10.1.2.3, ` +
+      `DNS:${STORE_NAME}, DNS:localhost, DNS:${WRITER_NAME}, DNS:big.example, IP Address:10.1.2.3, ` +
         'IP Address:2001:DB8:0:0:0:0:0:1, IP Address:FE80:0:0:0:0:0:0:1',
     );
     expect(verify('server.pem', 'sslserver')).toMatchObject({ ok: true });
@@ -105,13 +121,13 @@ describe.skipIf(noOpenssl)('as the openssl command sees it, the certificate', ()
     expect(verify('server.pem', 'sslclient').text).toMatch(/(?:unsuitable|unsupported) certificate purpose/);
   });
 
-  it('of another store is like its own, for a key that stays there', async () => {
+  it('of another store is like its own but for the name of the writer, for a key that stays there', async () => {
     const { key, request } = await createCertificateRequest();
     const lifetimeMs = 30 * DAY_MS;
     const from = Date.now();
     const { certificate, expiresAt } = await identity.issueStore(
       request,
-      ['big.example', '10.1.2.3'],
+      ['big.example', '10.1.2.3', WRITER_NAME, `${WRITER_NAME.toUpperCase()}.`, NODE_NAME],
       lifetimeMs,
     );
     writeFileSync(join(DIRECTORY, 'replica.pem'), certificate);
@@ -124,6 +140,7 @@ describe.skipIf(noOpenssl)('as the openssl command sees it, the certificate', ()
     expect(text).toContain('CA:FALSE');
     expect(text).not.toContain('calyx://grant');
     expect(verify('replica.pem', 'sslserver', '-verify_hostname', STORE_NAME)).toMatchObject({ ok: true });
+    expect(verify('replica.pem', 'sslserver', '-verify_hostname', WRITER_NAME).ok).toBe(false);
     expect(verify('replica.pem', 'sslclient').text).toMatch(/(?:unsuitable|unsupported) certificate purpose/);
     await expectError(() => identity.issueStore('none', [], lifetimeMs), 'usage');
   });
@@ -243,7 +260,8 @@ describe('the file of an identity', () => {
     const leaf = certificate.slice(0, certificate.indexOf('-----END') + 26);
     const damaged = content.endsWith('LEAF') ? key + leaf : content.replace('OTHER', other.ca);
     writeFileSync(identityFile(directory), damaged);
-    await expectError(() => openIdentity(directory), 'corrupt', identityFile(directory), 'backup');
+    const code = damaged.length > 50_000 ? 'unreadable' : 'corrupt';
+    await expectError(() => openIdentity(directory), code, identityFile(directory), 'backup');
     // What is there is never replaced: it may be all that is left of the identity.
     expect(readFileSync(identityFile(directory), 'utf8')).toBe(damaged);
   });

@@ -4,6 +4,7 @@ import type { Grant, TlsSettings } from '../../core/access.js';
 import { CalyxError } from '../../core/errors.js';
 import { certificateFingerprint } from '../../core/fingerprint.js';
 import { refStatementBytes, type RefStatement } from '../../core/ref-statement.js';
+import { statementBytes, type SignedStatement, type StatementKind } from '../../core/signed-statement.js';
 import type * as Makers from './issue-certificates.js';
 import { readIdentityFile, writeIdentityFile, type KeyAndCertificate } from './identity-file.js';
 
@@ -24,8 +25,8 @@ export interface ClusterIdentity {
   /**
    * A new key and certificate for a server of this store, good for 90 days.
    *
-   * @param names host names and IP addresses under which it is reached; STORE_NAME and `localhost` are always among them, and what
-   * cannot stand in a certificate is left out
+   * @param names host names and IP addresses under which it is reached; STORE_NAME, WRITER_NAME and `localhost` are always among them,
+   * and what cannot stand in a certificate is left out
    */
   serverTls(names: readonly string[]): Promise<TlsSettings>;
   /**
@@ -42,13 +43,19 @@ export interface ClusterIdentity {
    * A certificate for another store of the cluster, which keeps its key to itself.
    *
    * @param request as for `issue`
-   * @param names as for `serverTls`
+   * @param names as for `serverTls`, but WRITER_NAME, and whatever else means something inside of a cluster, is never among them
    * @param lifetimeMs at most 90 days
    * @throws CalyxError `usage` as `issue` does
    */
   issueStore(request: string, names: readonly string[], lifetimeMs: number): Promise<IssuedCertificate>;
   /** Signs what a ref says: ECDSA P-256 with SHA-256, base64url of the DER. */
   signRef(statement: RefStatement): string;
+  /**
+   * Signs what is said to all stores and nodes.
+   *
+   * @param statement JSON
+   */
+  sign(kind: StatementKind, statement: string): SignedStatement;
 }
 
 /** Options of {@link openIdentity}. */
@@ -82,6 +89,7 @@ export async function openIdentity(
   const { key, certificate } = (await readIdentityFile(path)) ?? (await makeIdentity(path));
   const ca = certificate.toString();
   const authority = { key, certificate: ca, now };
+  const signed = (bytes: Buffer): string => sign('sha256', bytes, key).toString('base64url');
   return {
     ca,
     fingerprint: certificateFingerprint(certificate.raw),
@@ -97,7 +105,8 @@ export async function openIdentity(
       const { issueStoreCertificate } = await makers();
       return issueStoreCertificate(authority, request, names, lifetimeMs);
     },
-    signRef: (statement) => sign('sha256', refStatementBytes(statement), key).toString('base64url'),
+    signRef: (statement) => signed(refStatementBytes(statement)),
+    sign: (kind, statement) => ({ statement, signature: signed(statementBytes(kind, statement)) }),
   };
 }
 

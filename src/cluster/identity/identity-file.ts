@@ -1,9 +1,10 @@
 import { X509Certificate, createPrivateKey, type KeyObject } from 'node:crypto';
-import { chmod, open, stat } from 'node:fs/promises';
+import { chmod } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { CalyxError, errorMessage, fileError, systemCode } from '../../core/errors.js';
+import { CalyxError, errorMessage, fileError } from '../../core/errors.js';
 import { writeFileAtomically } from '../../storage/files/durable.js';
 import { makeDirectories } from '../../storage/files/make-directories.js';
+import { readPrivateFile } from '../../storage/files/private-file.js';
 
 /** The key of a cluster and its certificate. */
 export interface KeyAndCertificate {
@@ -14,36 +15,18 @@ export interface KeyAndCertificate {
 /** Both take less than 2 KiB. */
 const MAX_BYTES = 16 * 1024;
 
-/** Whatever group and others may do with a file. */
-const OTHERS = 0o077;
-
 const BLOCK = /-----BEGIN ([A-Z ]+)-----[^-]*-----END \1-----/g;
 
 /**
  * Reads the key and the certificate, which stand in one file so that there is never one without the other.
  *
  * @returns undefined if there is no such file
- * @throws CalyxError `refused` if others may read the file or look into its directory, `corrupt` if it is damaged or the two do
+ * @throws CalyxError `refused` if somebody else may have read or written the file or its directory, `corrupt` if it is damaged or the two do
  * not belong together, `unreadable`
  */
 export async function readIdentityFile(path: string): Promise<KeyAndCertificate | undefined> {
-  let text: string;
-  try {
-    const file = await open(path, 'r');
-    try {
-      const { mode, size } = await file.stat();
-      refuseOthers(path, mode, '600');
-      refuseOthers(dirname(path), (await stat(dirname(path))).mode, '700');
-      if (size > MAX_BYTES) throw damaged(path, 'it is too large');
-      text = await file.readFile('utf8');
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
-    throw fileError(error, 'cannot read the identity of the cluster,', path);
-  }
-  return parseIdentity(path, text);
+  const text = await readPrivateFile(path, MAX_BYTES, { directory: true });
+  return text === undefined ? undefined : parseIdentity(path, text);
 }
 
 /** Writes the file, whole or not at all, for its owner's eyes only. */
@@ -83,18 +66,6 @@ export function parseIdentity(path: string, text: string): KeyAndCertificate {
   if (!certificate.ca || !certificate.verify(certificate.publicKey))
     throw damaged(path, 'the certificate is not that of an authority that signed it itself');
   return { key, certificate };
-}
-
-function refuseOthers(path: string, mode: number, wanted: string): void {
-  if ((mode & OTHERS) === 0) return;
-  const now = (mode & 0o777).toString(8);
-  throw new CalyxError(
-    'refused',
-    `${path} holds the key of the cluster, but is open to others (mode ${now})`,
-    {
-      hint: `chmod ${wanted} ${path}; if somebody may have read it, remove it and let everybody join anew`,
-    },
-  );
 }
 
 function damaged(path: string, problem: string, cause?: unknown): CalyxError {

@@ -13,9 +13,9 @@ import {
   X509CertificateGenerator,
   type JsonGeneralName,
 } from '@peculiar/x509';
-import { NODE_NAME, STORE_NAME, hasRole, type Grant } from '../../core/access.js';
+import { NODE_NAME, STORE_NAME, WRITER_NAME, hasRole, type Grant } from '../../core/access.js';
 import { grantUri } from './certificate-grant.js';
-import { certificateNames } from './certificate-names.js';
+import { certificateNames, isOwnName } from './certificate-names.js';
 import type { IssuedCertificate } from './cluster-identity.js';
 import { publicKeyOfRequest } from './public-key-of-request.js';
 
@@ -79,7 +79,7 @@ export async function issueServerCertificate(
   const { certificate } = await issue(authority, {
     publicKey,
     lifetimeMs: MAX_LIFETIME_MS,
-    ...aStore(names),
+    ...aStore([WRITER_NAME, ...names]),
   });
   return { key: pkcs8(privateKey), certificate };
 }
@@ -92,7 +92,8 @@ export async function issueStoreCertificate(
   lifetimeMs: number,
 ): Promise<IssuedCertificate> {
   const publicKey = await publicKeyOfRequest(request);
-  return issue(authority, { publicKey, lifetimeMs, ...aStore(names) });
+  // Above all not that of the writer, by which others know whom to tell their tokens.
+  return issue(authority, { publicKey, lifetimeMs, ...aStore(names.filter((name) => !isOwnName(name))) });
 }
 
 /** What the certificate of a store says of its holder. */

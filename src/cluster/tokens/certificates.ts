@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import type { Grant } from '../../core/access.js';
+import { HolderRefused } from '../../core/holder-refused.js';
 import { unauthenticated } from './unauthenticated.js';
 
 /** Reads who a certificate is for; undefined if it does not say. TLS has proven that the cluster issued it. */
@@ -29,7 +30,7 @@ export class Certificates {
    */
   check(der: Uint8Array, now: number): Known['grant'] {
     const { grant, endsAt } = this.#read(der);
-    if (now >= endsAt) throw unauthenticated('this certificate is over');
+    if (now >= endsAt) throw new HolderRefused(grant, unauthenticated('this certificate is over'));
     return grant;
   }
 

@@ -11,6 +11,8 @@ export interface NewToken {
   readonly models: string;
   /** Undefined: it is good until it is revoked. */
   readonly expiresInMs?: number | undefined;
+  /** The id of the token whose holder wants it; undefined: who manages the store on its machine. */
+  readonly madeWith?: string | undefined;
 }
 
 /** Checks that a token can be like that. @throws CalyxError `usage` */

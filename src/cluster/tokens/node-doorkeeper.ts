@@ -1,6 +1,7 @@
 import type { Grant } from '../../core/access.js';
 import { wallClock, type Clock } from '../../core/clock.js';
 import type { Decision, Doorkeeper, Presented } from '../../core/doorkeeper.js';
+import { HolderRefused } from '../../core/holder-refused.js';
 import { Certificates, type GrantOfCertificate } from './certificates.js';
 import { tellAll } from './tell-all.js';
 import { unauthenticated } from './unauthenticated.js';
@@ -14,7 +15,7 @@ export interface NodeDoorkeeperOptions {
   readonly timeOfDay?: Clock;
 }
 
-/** The doorkeeper of a node, which has no table of tokens: it knows certificates, and which tokens its store denies. */
+/** The doorkeeper of a node, which has no table of tokens: it knows certificates, and which tokens its cluster denies. */
 export class NodeDoorkeeper implements Doorkeeper {
   readonly #certificates: Certificates;
   readonly #decided: (decision: Decision) => void;
@@ -33,7 +34,10 @@ export class NodeDoorkeeper implements Doorkeeper {
       throw unauthenticated('a node knows people by a certificate of the cluster, and none was shown');
     const grant = this.#certificates.check(certificate, this.#timeOfDay.now());
     if (this.#denied.has(grant.tokenId))
-      throw unauthenticated('the token of this certificate was revoked or has expired');
+      throw new HolderRefused(
+        grant,
+        unauthenticated('the token of this certificate was revoked or has expired'),
+      );
     return grant;
   }
 
@@ -46,7 +50,7 @@ export class NodeDoorkeeper implements Doorkeeper {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Takes the store's list of what it denies in place of the one before; whoever listens is told of each id that is new in it. */
+  /** Takes the cluster's list of what it denies in place of the one before; whoever listens is told of each id that is new in it. */
   deny(ids: readonly string[]): void {
     const before = this.#denied;
     this.#denied = new Set(ids);

@@ -10,6 +10,8 @@ import { ManualClock } from '../../../test/support/manual-clock.js';
 import { StepClock } from '../../../test/support/step-clock.js';
 import type { Grant } from '../../core/access.js';
 import type { Decision } from '../../core/doorkeeper.js';
+import type { CalyxError } from '../../core/errors.js';
+import { holderOf } from '../../core/holder-refused.js';
 import { certificateEnd } from './certificates.js';
 import { NodeDoorkeeper } from './node-doorkeeper.js';
 import { StoreDoorkeeper, type StoreDoorkeeperOptions } from './store-doorkeeper.js';
@@ -221,6 +223,37 @@ describe('the doorkeeper of a store', () => {
     await table.revoke(id);
     expect(told).toEqual([id]);
     await expectError(() => door.whoIs({ address: ADDRESS, certificate: der }), 'unauthenticated', 'revoked');
+  });
+
+  it('names whoever has proven to be the holder of a token that is over or asks too often, and nobody else', async () => {
+    const { der } = certificate();
+    let id = '';
+    const { door, table, record, token } = await keeper({
+      burst: 1,
+      requestsPerSecond: 1,
+      grantOfCertificate: () => ({ ...READER, tokenId: id }),
+    });
+    id = record.id;
+    const named = (shown: { token?: string; certificate?: Uint8Array }): [string, string | undefined] => {
+      try {
+        door.whoIs({ address: ADDRESS, ...shown });
+      } catch (error) {
+        return [(error as CalyxError).code, holderOf(error)?.tokenId];
+      }
+      return ['', undefined];
+    };
+    const guessed = token.replace(
+      /^(calyx1\.[0-9a-f]+\.)[^.]+/,
+      (_all, before: string) => before + 'A'.repeat(43),
+    );
+    expect(named({ token })).toEqual(['', undefined]);
+    expect(named({ token })).toEqual(['limited', id]);
+    await table.revoke(id);
+    expect(named({ token })).toEqual(['unauthenticated', id]);
+    expect(named({ certificate: der })).toEqual(['unauthenticated', id]);
+    // The id is no secret, and a claim is no proof.
+    expect(guessed).not.toBe(token);
+    expect(named({ token: guessed })).toEqual(['unauthenticated', undefined]);
   });
 
   it('passes decisions on', async () => {

@@ -1,9 +1,10 @@
 import type { Grant } from '../../core/access.js';
 import { systemClock, wallClock, type Clock } from '../../core/clock.js';
 import type { Decision, Doorkeeper, Presented } from '../../core/doorkeeper.js';
+import { namingHolder } from '../../core/holder-refused.js';
 import { Certificates, type GrantOfCertificate } from './certificates.js';
 import { RequestRate } from './request-rate.js';
-import type { TokenRecord } from './token-record.js';
+import { grantOf, type TokenRecord } from './token-record.js';
 import type { TokenTable } from './token-table.js';
 import { unauthenticated } from './unauthenticated.js';
 import { WrongAttempts } from './wrong-attempts.js';
@@ -49,15 +50,9 @@ export class StoreDoorkeeper implements Doorkeeper {
   }
 
   whoIs({ address, token, certificate }: Presented): Grant {
-    const grant =
-      token !== undefined
-        ? this.#holderOf(token, address)
-        : certificate !== undefined
-          ? this.#ownerOf(certificate)
-          : undefined;
-    if (grant === undefined) throw unauthenticated('this needs a token, and none was sent');
-    if (grant.tokenId !== undefined) this.#rate.count(grant.tokenId);
-    return grant;
+    if (token !== undefined) return this.#admit(this.#holderOf(token, address));
+    if (certificate !== undefined) return this.#admit(this.#ownerOf(certificate));
+    throw unauthenticated('this needs a token, and none was sent');
   }
 
   decided(decision: Decision): void {
@@ -68,7 +63,12 @@ export class StoreDoorkeeper implements Doorkeeper {
     return this.#table.onRevoked(listener);
   }
 
-  #holderOf(text: string, address: string): Grant {
+  #admit(grant: Grant & { readonly tokenId: string }): Grant {
+    namingHolder(grant, () => this.#rate.count(grant.tokenId));
+    return grant;
+  }
+
+  #holderOf(text: string, address: string): Grant & { readonly tokenId: string } {
     let token: TokenRecord;
     try {
       token = this.#table.identify(text);
@@ -77,14 +77,18 @@ export class StoreDoorkeeper implements Doorkeeper {
       throw error;
     }
     // Whoever knows the secret of one that is over did not guess, and is told so at any time.
-    return this.#table.assertLive(token);
+    const grant = grantOf(token);
+    namingHolder(grant, () => this.#table.assertLive(token));
+    return grant;
   }
 
-  #ownerOf(certificate: Uint8Array): Grant {
+  #ownerOf(certificate: Uint8Array): Grant & { readonly tokenId: string } {
     const grant = this.#certificates.check(certificate, this.#timeOfDay.now());
-    const token = this.#table.find(grant.tokenId);
-    if (token === undefined) throw unauthenticated('the token of this certificate is not known here');
-    this.#table.assertLive(token);
+    namingHolder(grant, () => {
+      const token = this.#table.find(grant.tokenId);
+      if (token === undefined) throw unauthenticated('the token of this certificate is not known here');
+      this.#table.assertLive(token);
+    });
     return grant;
   }
 }

@@ -1,11 +1,26 @@
 import { z } from 'zod';
 import { CalyxError } from '../../core/errors.js';
+import type { SignedStatement } from '../../core/signed-statement.js';
 import { tokenFileSchema, type StoredToken } from './token-record.js';
 
+/** What tokens.json holds. */
+export interface TokenFile {
+  /** The highest version under which others were told of the tokens; 0 if none were. */
+  readonly told: number;
+  /** On a replica, what the writer said in the same breath of the tokens that are denied. */
+  readonly denied?: SignedStatement | undefined;
+  readonly tokens: readonly StoredToken[];
+}
+
 /** The text of tokens.json: a line for each token. */
-export function formatTokenFile(tokens: readonly StoredToken[]): string {
-  const lines = tokens.map((token) => `  ${JSON.stringify(token)}`);
-  return `{"version": 1, "tokens": [\n${lines.join(',\n')}\n]}\n`;
+export function formatTokenFile({ told, denied, tokens }: TokenFile): string {
+  const signed = denied === undefined ? '' : `, "denied": ${JSON.stringify(denied)}`;
+  return `{"version": 1, "told": ${told}${signed}, "tokens": [\n${formatTokens(tokens)}\n]}\n`;
+}
+
+/** The tokens alone: two lists are the same if this is. */
+export function formatTokens(tokens: readonly StoredToken[]): string {
+  return tokens.map((token) => `  ${JSON.stringify(token)}`).join(',\n');
 }
 
 /**
@@ -14,11 +29,11 @@ export function formatTokenFile(tokens: readonly StoredToken[]): string {
  * @param file names it in errors
  * @throws CalyxError `unreadable` if it is not a table of tokens
  */
-export function parseTokenFile(file: string, text: string): StoredToken[] {
+export function parseTokenFile(file: string, text: string): TokenFile {
   let problem = 'it is not JSON';
   try {
     const result = tokenFileSchema.safeParse(JSON.parse(text));
-    if (result.success) return result.data.tokens;
+    if (result.success) return result.data;
     problem = z.prettifyError(result.error).slice(0, 500);
   } catch {
     // What JSON.parse says would quote the file.

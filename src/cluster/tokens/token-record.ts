@@ -16,6 +16,11 @@ export interface TokenRecord {
   /** Undefined if it is good until it is revoked. */
   readonly expiresAt?: number | undefined;
   readonly revokedAt?: number | undefined;
+  /**
+   * The id of the token with which it was made from another machine, or with which that one was made, and so on to the first; undefined if
+   * it was made on the store.
+   */
+  readonly under?: string | undefined;
 }
 
 /** What it keeps: also SHA-256 of the secret as it is written, hex. The secret has 256 random bits, so nobody can guess it from that. */
@@ -56,24 +61,41 @@ export const modelsSchema = z
 
 const time = z.number().int().nonnegative();
 
+/** Of what is told of the tokens. */
+export const versionSchema = z.int().nonnegative();
+
+export const tokenIdSchema = z.string().regex(/^[0-9a-f]{12}$/);
+
+/** A statement of which it is still to be seen who signed it. */
+export const signedStatementSchema = z.strictObject({
+  statement: z.string(),
+  signature: z.string().max(200),
+});
+
 /** All tokens of a table. */
 export const storedTokensSchema = z
   .array(
     z.strictObject({
-      id: z.string().regex(/^[0-9a-f]{12}$/),
+      id: tokenIdSchema,
       name: tokenNameSchema,
       role: roleSchema,
       models: modelsSchema,
       createdAt: time,
       expiresAt: time.optional(),
       revokedAt: time.optional(),
+      under: tokenIdSchema.optional(),
       sha256: z.string().regex(/^[0-9a-f]{64}$/),
     }),
   )
   .refine((tokens) => new Set(tokens.map(({ id }) => id)).size === tokens.length, 'an id appears twice');
 
 /** The form of tokens.json. */
-export const tokenFileSchema = z.strictObject({ version: z.literal(1), tokens: storedTokensSchema });
+export const tokenFileSchema = z.strictObject({
+  version: z.literal(1),
+  told: versionSchema.default(0),
+  denied: signedStatementSchema.optional(),
+  tokens: storedTokensSchema,
+});
 
 /** What may be told of a token. */
 export function publicRecord({
@@ -84,12 +106,13 @@ export function publicRecord({
   createdAt,
   expiresAt,
   revokedAt,
+  under,
 }: StoredToken): TokenRecord {
-  return { id, name, role, models, createdAt, expiresAt, revokedAt };
+  return { id, name, role, models, createdAt, expiresAt, revokedAt, under };
 }
 
 /** What its holder may do. */
-export function grantOf({ id, name, role, models }: TokenRecord): Grant {
+export function grantOf({ id, name, role, models }: TokenRecord): Grant & { readonly tokenId: string } {
   return { tokenId: id, name, role, models };
 }
 

@@ -23,8 +23,8 @@ const DAY = 86_400_000;
 async function openTable(options: Partial<TokenTableOptions> = {}, directory = testDirectory()) {
   const clock = new StepClock();
   const file = join(directory, 'cluster', 'tokens.json');
-  const open = async () => {
-    const table = await TokenTable.open(file, { fingerprint: FINGERPRINT, clock, ...options });
+  const open = async (more: Partial<TokenTableOptions> = {}) => {
+    const table = await TokenTable.open(file, { fingerprint: FINGERPRINT, clock, ...options, ...more });
     onTestFinished(() => table.close());
     return table;
   };
@@ -167,9 +167,47 @@ describe('a table of tokens', () => {
     expect(table.list().map(({ id }) => id)).not.toContain(record.id);
   });
 
-  it('does not take the version of another start for one of its own', async () => {
-    const { table, open } = await openTable();
-    expect((await open()).version).not.toBe(table.version);
+  it('has a higher version after each change and each start, also when the clock was set back', async () => {
+    const { table, open, clock } = await openTable();
+    const versions = [table.version];
+    const { record } = await table.create({ ...READER, expiresInMs: 1000 });
+    versions.push(table.version);
+    await clock.advance(1000);
+    versions.push(table.version);
+    await table.revoke(record.id);
+    versions.push(table.version);
+    await table.close();
+    const restarted = await open();
+    versions.push(restarted.version);
+    await restarted.keepVersion();
+    const early = new StepClock();
+    expect(early.now()).toBeLessThan(clock.now());
+    versions.push((await open({ clock: early })).version);
+    expect(versions).toEqual([...new Set(versions)].sort((a, b) => a - b));
+  });
+
+  it('has a version that is not lower than the time, so one from a backup is newer than what was told before', async () => {
+    const { table, file, open, clock } = await openTable();
+    await table.create(READER);
+    const backup = await readFile(file);
+    for (let n = 0; n < 3; n += 1) await table.create(READER);
+    const told = table.version;
+    await table.close();
+    await writeFile(file, backup);
+    await clock.advance(1000);
+    const restored = await open();
+    expect(restored.list()).toHaveLength(1);
+    expect(restored.version).toBeGreaterThan(told);
+    expect(restored.version).toBeGreaterThanOrEqual(clock.now());
+  });
+
+  it('keeps the version of what expires', async () => {
+    const { table, clock, open } = await openTable();
+    await table.create({ ...READER, expiresInMs: 1000 });
+    await clock.advance(1000);
+    const told = table.version;
+    await table.close();
+    expect((await open({ clock: new StepClock() })).version).toBeGreaterThan(told);
   });
 
   it('stops waiting when the signal says so', async () => {
@@ -225,6 +263,40 @@ describe('a table of tokens', () => {
     expect(table.find(first.record.id)).toBeUndefined();
   });
 
+  it('has room for so many that are made with one token, directly or through others', async () => {
+    const { table, clock } = await openTable({ maxTokensUnderOne: 2 });
+    const admin = { ...READER, role: 'admin' } as const;
+    const [first, second] = [(await table.create(admin)).record, (await table.create(admin)).record];
+    const child = (await table.create({ ...admin, madeWith: first.id })).record;
+    const grandchild = (await table.create({ ...READER, madeWith: child.id })).record;
+    expect([first, child, grandchild].map(({ under }) => under)).toEqual([undefined, first.id, first.id]);
+    for (const { id } of [first, child])
+      await expectError(
+        () => table.create({ ...READER, madeWith: id }),
+        'over-budget',
+        `2 tokens were made with the token ${first.id} or with one of these`,
+      );
+    // Nobody else is held up by that, nor who manages the store on its machine.
+    await table.create({ ...READER, madeWith: second.id });
+    await table.create(READER);
+    // To revoke and make anew is no way around it.
+    await table.revoke(grandchild.id);
+    await expectError(() => table.create({ ...READER, madeWith: first.id }), 'over-budget');
+    await clock.advance(25 * 3_600_000);
+    await table.create({ ...READER, madeWith: first.id });
+  });
+
+  it('makes its local token however many others there are; what is made with it counts under nobody', async () => {
+    const { table, file } = await openTable({ maxTokens: 1, maxTokensUnderOne: 0 });
+    await table.create(READER);
+    const { tokenId } = table.check(await table.ensureLocal(join(file, '../local-token')));
+    await expectError(
+      () => table.create({ ...READER, ...(tokenId && { madeWith: tokenId }) }),
+      'over-budget',
+      '2 tokens',
+    );
+  });
+
   it.each([
     ['no name', { name: '' }],
     ['an endless name', { name: 'n'.repeat(101) }],
@@ -254,7 +326,7 @@ describe('a table of tokens', () => {
     const { file, open } = await openTable();
     await mkdir(join(file, '..'));
     await writeFile(file, text, { mode: 0o600 });
-    const error = await expectError(open, 'unreadable', file, 'not a table of tokens');
+    const error = await expectError(() => open(), 'unreadable', file, 'not a table of tokens');
     expect(error.message).not.toContain('secret');
   });
 
@@ -264,7 +336,7 @@ describe('a table of tokens', () => {
       const { table, file, open } = await openTable();
       await table.create(READER);
       await chmod(file, mode);
-      await expectError(open, 'refused', file, `0${mode.toString(8)}`, 'chmod 600');
+      await expectError(() => open(), 'refused', file, `0${mode.toString(8)}`, 'chmod 600');
     },
   );
 });
@@ -337,6 +409,8 @@ describe('the local token', () => {
 });
 
 describe('a table that follows another', () => {
+  const elsewhere = () => new CalyxError('unavailable', 'ask the writer');
+  const follower = () => openTable({ elsewhere });
   const stored = (id: string, more: object = {}) => ({
     id: id.repeat(12),
     ...READER,
@@ -344,67 +418,88 @@ describe('a table that follows another', () => {
     sha256: SECRET_SHA256,
     ...more,
   });
+  const denied = { statement: '{}', signature: 'signed' };
+  const told = (version: number, ...tokens: ReturnType<typeof stored>[]) => ({ version, tokens, denied });
   const textOf = (id: string) => `calyx1.${id.repeat(12)}.${SECRET}.${FINGERPRINT}`;
 
   it('takes over what that lists, also after a restart', async () => {
-    const { table, open, file } = await openTable();
-    await table.replace([stored('a'), stored('b', { revokedAt: 5 })]);
+    const { table, open, file } = await follower();
+    expect([table.version, table.toldDenied]).toEqual([0, undefined]);
+    await table.replace(told(7, stored('a'), stored('b', { revokedAt: 5 }))).written;
     for (const one of [table, await open()]) {
       expect(one.check(textOf('a'))).toMatchObject({ name: 'laptop' });
       await refusal(one, textOf('b'));
+      expect([one.version, one.toldDenied]).toEqual([7, denied]);
     }
     expect((await stat(file)).mode & 0o777).toBe(0o600);
   });
 
+  it('does not take what is older, nor another one of the same age, also after a restart', async () => {
+    const { table, open } = await follower();
+    await table.replace(told(7, stored('a'))).written;
+    for (const one of [table, await open()]) {
+      await expectError(() => one.replace(told(6, stored('a'), stored('b'))), 'corrupt', 'older (6)', '(7)');
+      await expectError(() => one.replace(told(7, stored('a'), stored('b'))), 'corrupt', 'same version');
+      await expectError(() => one.replace(told(0)), 'corrupt');
+      expect(one.check(textOf('a'))).toMatchObject({ name: 'laptop' });
+      await refusal(one, textOf('b'));
+      expect(one.version).toBe(7);
+    }
+    await table.replace(told(8, stored('a'), stored('b'))).written;
+    expect(table.check(textOf('b'))).toMatchObject({ name: 'laptop' });
+  });
+
   it('tells at once which tokens are good for nothing any more', async () => {
-    const { table, clock } = await openTable();
+    const { table, clock } = await follower();
     const kept = ['a', 'b', 'c', 'd', 'e', 'f'].map((id) => stored(id));
-    await table.replace([...kept, stored('0', { revokedAt: 5 })]);
-    const told: string[] = [];
-    table.onRevoked((id) => told.push(id[0] ?? ''));
-    const before = table.version;
+    await table.replace(told(1, ...kept, stored('0', { revokedAt: 5 }))).written;
+    const ended: string[] = [];
+    table.onRevoked((id) => ended.push(id[0] ?? ''));
     const now = clock.now();
-    const written = table.replace([
-      stored('a'),
-      stored('b', { revokedAt: now }),
-      stored('c', { expiresAt: now }),
-      // Another secret under the same id, or less than it allowed: what goes on under it is not what it says now.
-      stored('d', { sha256: '0'.repeat(64) }),
-      stored('e', { models: 'acme/x' }),
-      stored('1', { revokedAt: now }),
-    ]);
+    const changed = table.changed(1, AbortSignal.timeout(5_000));
+    const { written } = table.replace(
+      told(
+        2,
+        stored('a'),
+        stored('b', { revokedAt: now }),
+        stored('c', { expiresAt: now }),
+        // Another secret under the same id, or less than it allowed: what goes on under it is not what it says now.
+        stored('d', { sha256: '0'.repeat(64) }),
+        stored('e', { models: 'acme/x' }),
+        stored('1', { revokedAt: now }),
+      ),
+    );
     // Not only when it is on the disk.
-    expect(told.sort()).toEqual(['b', 'c', 'd', 'e', 'f']);
-    expect(table.version).not.toBe(before);
+    expect(ended.sort()).toEqual(['b', 'c', 'd', 'e', 'f']);
     expect(table.denied().map((id) => id[0])).toEqual(['b', 'c', '1']);
+    await changed;
     await written;
   });
 
-  it('tells of what expires later, and counts also if it cannot be written', async () => {
-    const { table, clock, file } = await openTable();
+  it('tells of what expires later, under the version of that one, and counts also if it cannot be written', async () => {
+    const { table, clock, file } = await follower();
     await mkdir(file, { recursive: true });
-    const told: string[] = [];
-    table.onRevoked((id) => told.push(id));
-    const written = table.replace([stored('a', { expiresAt: clock.now() + 1000 })]);
+    const ended: string[] = [];
+    table.onRevoked((id) => ended.push(id));
+    const { written } = table.replace(told(1, stored('a', { expiresAt: clock.now() + 1000 })));
     expect(table.check(textOf('a'))).toMatchObject({ name: 'laptop' });
     await expect(written).rejects.toThrow('cannot write');
     await clock.advance(1000);
-    expect(told).toEqual(['a'.repeat(12)]);
+    expect(ended).toEqual(['a'.repeat(12)]);
+    expect(table.version).toBe(1);
   });
 
   it('changes nothing for a table that is the same', async () => {
-    const { table, file } = await openTable();
-    await table.replace([stored('a')]);
-    const [version, { ino }] = [table.version, await stat(file)];
-    await table.replace([stored('a')]);
-    expect(table.version).toBe(version);
+    const { table, file } = await follower();
+    await table.replace(told(3, stored('a'))).written;
+    const { ino } = await stat(file);
+    await table.replace(told(3, stored('a'))).written;
     expect((await stat(file)).ino).toBe(ino);
   });
 
   it('makes and revokes none of its own', async () => {
-    const elsewhere = () => new CalyxError('unavailable', 'ask the writer');
-    const { table, file } = await openTable({ elsewhere });
-    await table.replace([stored('a')]);
+    const { table, file } = await follower();
+    await table.replace(told(1, stored('a'))).written;
     await expectError(() => table.create(READER), 'unavailable', 'ask the writer');
     await expectError(() => table.revoke('a'.repeat(12)), 'unavailable');
     await expectError(() => table.ensureLocal(join(file, '..', 'local-token')), 'unavailable');

@@ -3,11 +3,15 @@ import type { Grant } from '../../core/access.js';
 import { wallClock, type Clock } from '../../core/clock.js';
 import { formatToken, parseToken } from '../../core/cluster-token.js';
 import { CalyxError } from '../../core/errors.js';
+import type { SignedStatement } from '../../core/signed-statement.js';
+import { ExpiryWatch } from './expiry-watch.js';
 import { checkNewToken, type NewToken } from './new-token.js';
 import { tellAll } from './tell-all.js';
+import { endedBetween, outdated, type ToldTokens } from './told-tokens.js';
 import { unauthenticated } from './unauthenticated.js';
-import { readPrivateFile, writePrivateFile } from './private-file.js';
-import { formatTokenFile, parseTokenFile } from './token-file.js';
+import { readPrivateFile, writePrivateFile } from '../../storage/files/private-file.js';
+import { formatTokenFile, formatTokens, parseTokenFile, type TokenFile } from './token-file.js';
+import { checkShare, makeRoom, TOKEN_PLACES } from './token-places.js';
 import { endOf, grantOf, publicRecord, type StoredToken, type TokenRecord } from './token-record.js';
 import { Version } from './version.js';
 
@@ -21,6 +25,8 @@ export interface TokenTableOptions {
   readonly elsewhere?: (() => CalyxError) | undefined;
   /** How many tokens there may be, with those that are listed as revoked or expired. @default 10000 */
   readonly maxTokens?: number;
+  /** Of those, how many may be made with one token from other machines, and with the tokens that were made with it. @default 1000 */
+  readonly maxTokensUnderOne?: number;
 }
 
 /** A token at the only moment when its text is known. */
@@ -30,16 +36,15 @@ export interface CreatedToken {
   readonly record: TokenRecord;
 }
 
-const DEFAULT_MAX_TOKENS = 10_000;
 /** Several times what the largest table takes. */
 const MAX_FILE_BYTES = 32 * 1024 * 1024;
 /** How long one that is revoked or expired stays listed. */
 const LISTED_MS = 30 * 86_400_000;
 /** How long one that is revoked or expired is denied: certificates live at most 24 hours, and clocks differ. */
 const DENIED_MS = 25 * 3_600_000;
-/** The clock may be set, and a machine may sleep, so it is looked at again; and timers hold no more than 2^31 ms. */
-const MAX_SLEEP_MS = 60_000;
 const LOCAL_NAME = 'local';
+
+const NOTHING: TokenFile = { told: 0, tokens: [] };
 
 /**
  * The tokens of a cluster, in a file that only the owner of the data directory reads (0600). Whatever is changed counts when it is on the
@@ -51,27 +56,31 @@ export class TokenTable {
   readonly #clock: Clock;
   readonly #elsewhere: (() => CalyxError) | undefined;
   readonly #maxTokens: number;
+  readonly #maxTokensUnderOne: number;
   readonly #listeners = new Set<(tokenId: string) => void>();
   /** What an unknown id is compared with; nobody knows a secret that has it. */
   readonly #nobodys = randomBytes(32);
+  readonly #version: Version;
+  readonly #expiry: ExpiryWatch;
   #tokens: ReadonlyMap<string, StoredToken>;
+  #toldDenied: SignedStatement | undefined;
   #writing: Promise<unknown> = Promise.resolve();
-  readonly #version = new Version();
-  readonly #tableVersion = new Version();
-  /** Expiry up to here has been told. */
-  #toldUntil: number;
-  #watch = new AbortController();
-  #closed = false;
 
-  private constructor(file: string, options: TokenTableOptions, tokens: readonly StoredToken[]) {
+  private constructor(file: string, options: TokenTableOptions, { told, denied, tokens }: TokenFile) {
     this.#file = file;
     this.#fingerprint = options.fingerprint;
     this.#clock = options.clock ?? wallClock;
     this.#elsewhere = options.elsewhere;
-    this.#maxTokens = options.maxTokens ?? DEFAULT_MAX_TOKENS;
+    this.#maxTokens = options.maxTokens ?? TOKEN_PLACES.maxTokens;
+    this.#maxTokensUnderOne = options.maxTokensUnderOne ?? TOKEN_PLACES.maxTokensUnderOne;
     this.#tokens = new Map(tokens.map((token) => [token.id, token]));
-    this.#toldUntil = this.#clock.now();
-    this.#watchExpiry();
+    this.#toldDenied = denied;
+    this.#version = new Version(this.#isFollower ? told : Math.max(told + 1, this.#now()));
+    this.#expiry = new ExpiryWatch({
+      clock: this.#clock,
+      tokens: () => this.#tokens.values(),
+      onExpired: (ids) => this.#expired(ids),
+    });
   }
 
   /**
@@ -81,7 +90,11 @@ export class TokenTable {
    */
   static async open(file: string, options: TokenTableOptions): Promise<TokenTable> {
     const text = await readPrivateFile(file, MAX_FILE_BYTES);
-    return new TokenTable(file, options, text === undefined ? [] : parseTokenFile(file, text));
+    return new TokenTable(file, options, text === undefined ? NOTHING : parseTokenFile(file, text));
+  }
+
+  get #isFollower(): boolean {
+    return this.#elsewhere !== undefined;
   }
 
   /** Throws on a replica what says where the tokens are made. */
@@ -103,7 +116,8 @@ export class TokenTable {
   /**
    * Makes a token. Its text is told here and never again.
    *
-   * @throws CalyxError `usage` for a name, pattern or lifetime that is none; `over-budget` if there are too many
+   * @throws CalyxError `usage` for a name, pattern or lifetime that is none; `over-budget` if there are too many, or too many that were
+   * made with the same token
    */
   async create(wanted: NewToken): Promise<CreatedToken> {
     if (wanted.name === LOCAL_NAME)
@@ -115,7 +129,15 @@ export class TokenTable {
         },
       );
     checkNewToken(wanted);
-    return this.#change((tokens) => this.#add(tokens, wanted));
+    return this.#change((tokens) => {
+      const overSince = this.#now() - DENIED_MS;
+      const maker = wanted.madeWith === undefined ? undefined : tokens.get(wanted.madeWith);
+      // Who has the local token manages the store on its machine, and from others as well.
+      const under = maker?.name === LOCAL_NAME ? undefined : (maker?.under ?? wanted.madeWith);
+      checkShare(tokens, under, this.#maxTokensUnderOne, overSince);
+      makeRoom(tokens, this.#maxTokens, overSince);
+      return this.#add(tokens, wanted, under);
+    });
   }
 
   /**
@@ -186,7 +208,10 @@ export class TokenTable {
     return this.#now();
   }
 
-  /** Another number after each token that is revoked or expires, and after each start. */
+  /**
+   * Higher after each change of what is listed or denied, and after each start: not lower than the time in milliseconds, so that it also
+   * grows when the file comes from a backup. On a replica that of the writer.
+   */
   get version(): number {
     return this.#version.now;
   }
@@ -196,46 +221,44 @@ export class TokenTable {
     return this.#version.changed(version, signal);
   }
 
+  /**
+   * Keeps the version on the disk, so that it is not lower after the next start, whatever the clock says then.
+   *
+   * @throws CalyxError `disk-full`, `unreadable` if it cannot be written
+   */
+  keepVersion(): Promise<void> {
+    return this.#write(() => ({ told: this.version, tokens: this.stored() }));
+  }
+
   /** All that are listed, with the hashes of their secrets: for the other stores of the cluster alone. */
   stored(): readonly StoredToken[] {
     return [...this.#tokens.values()];
   }
 
-  /** Another number after each change of what is listed, and after each start. */
-  get tableVersion(): number {
-    return this.#tableVersion.now;
-  }
-
-  /** Waits until the version of the table is another. Rejects with the signal's reason. */
-  tableChanged(version: number, signal: AbortSignal): Promise<void> {
-    return this.#tableVersion.changed(version, signal);
+  /** On a replica, what the writer has said of those that are denied; undefined before it has. */
+  get toldDenied(): SignedStatement | undefined {
+    return this.#toldDenied;
   }
 
   /**
    * Takes over what the store that makes the tokens lists. It counts at once, also if the disk then fails: whoever listens is told of
    * each token that was good and is not any more, or is another one now.
    *
-   * @throws CalyxError `disk-full`, `unreadable` if it cannot be written
+   * @returns what rejects with CalyxError `disk-full` or `unreadable` if it cannot be written
+   * @throws CalyxError `corrupt` for an older version, or for something else under the same one; then nothing has changed
    */
-  replace(tokens: readonly StoredToken[]): Promise<void> {
+  replace({ version, tokens, denied }: ToldTokens): { readonly written: Promise<void> } {
     const before = this.#tokens;
-    const now = this.#now();
-    const text = formatTokenFile(tokens);
-    if (text === formatTokenFile([...before.values()])) return Promise.resolve();
+    if (version === this.version && formatTokens(tokens) === formatTokens([...before.values()]))
+      return { written: Promise.resolve() };
+    if (version <= this.version) throw outdated(version, this.version);
     this.#tokens = new Map(tokens.map((token) => [token.id, token]));
-    const ended = [...before.values()].filter((old) => {
-      if (old.revokedAt !== undefined || endOf(old) <= this.#toldUntil) return false;
-      const kept = this.#tokens.get(old.id);
-      return kept === undefined || endOf(kept) <= now || !opensTheSame(old, kept);
-    });
-    this.#tableVersion.next();
-    // Also tokens that were never seen while they were good may be denied from now on.
-    this.#version.next();
-    this.#tell(ended.map(({ id }) => id));
-    this.#watchExpiry();
-    const written = this.#writing.then(() => writePrivateFile(this.#file, text));
-    this.#writing = written.catch(() => undefined);
-    return written;
+    this.#toldDenied = denied;
+    const ended = endedBetween(before, this.#tokens, this.#expiry.toldUntil, this.#now());
+    this.#version.reach(version);
+    this.#tell(ended);
+    this.#expiry.lookAgain();
+    return { written: this.#write(() => ({ told: version, tokens, denied })) };
   }
 
   /** Calls `listener` with the id of each token that is revoked or expires, when it happens. Returns what ends that. */
@@ -257,6 +280,7 @@ export class TokenTable {
     const { token } = await this.#change((tokens) => {
       for (const old of tokens.values())
         if (old.name === LOCAL_NAME) tokens.set(old.id, { ...old, revokedAt: old.revokedAt ?? this.#now() });
+      // However many others there are: without it nobody could revoke any.
       return this.#add(tokens, { name: LOCAL_NAME, role: 'admin', models: '*' });
     });
     // If this fails, nobody knows the new one, and the next start makes another.
@@ -266,8 +290,7 @@ export class TokenTable {
 
   /** Stops looking for expiry, and waits for what is being written. */
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#watch.abort();
+    this.#expiry.close();
     await this.#writing.catch(() => undefined);
   }
 
@@ -280,8 +303,11 @@ export class TokenTable {
     }
   }
 
-  #add(tokens: Map<string, StoredToken>, { name, role, models, expiresInMs }: NewToken): CreatedToken {
-    makeRoom(tokens, this.#maxTokens, this.#now() - DENIED_MS);
+  #add(
+    tokens: Map<string, StoredToken>,
+    { name, role, models, expiresInMs }: NewToken,
+    under?: string,
+  ): CreatedToken {
     let id = newId();
     while (tokens.has(id)) id = newId();
     const secret = randomBytes(32).toString('base64url');
@@ -293,6 +319,7 @@ export class TokenTable {
       models,
       createdAt,
       ...(expiresInMs === undefined ? {} : { expiresAt: createdAt + Math.ceil(expiresInMs) }),
+      ...(under === undefined ? {} : { under }),
       sha256: sha256(secret).toString('hex'),
     };
     tokens.set(id, stored);
@@ -310,71 +337,47 @@ export class TokenTable {
       const listedSince = this.#now() - LISTED_MS;
       const tokens = new Map([...before].filter(([, token]) => endOf(token) > listedSince));
       const value = edit(tokens);
-      await writePrivateFile(this.#file, formatTokenFile([...tokens.values()]));
+      const told = this.#nextVersion();
+      await writePrivateFile(this.#file, formatTokenFile({ told, tokens: [...tokens.values()] }));
       this.#tokens = tokens;
-      this.#tableVersion.next();
+      this.#version.reach(told);
       const revoked = [...tokens.values()].filter(
         ({ id, revokedAt }) => revokedAt !== undefined && before.get(id)?.revokedAt === undefined,
       );
       this.#tell(revoked.map(({ id }) => id));
-      this.#watchExpiry();
+      this.#expiry.lookAgain();
       return value;
     });
     this.#writing = result.catch(() => undefined);
     return result;
   }
 
-  /** Sleeps until the next token expires, and tells those who listen. */
-  #watchExpiry(): void {
-    if (this.#closed) return;
-    this.#watch.abort();
-    this.#watch = new AbortController();
-    const { signal } = this.#watch;
-    const watch = async (): Promise<void> => {
-      for (;;) {
-        const next = this.#nextExpiry();
-        if (next === undefined) return;
-        await this.#clock.sleep(Math.min(Math.max(next - this.#clock.now(), 1), MAX_SLEEP_MS), signal);
-        this.#tellExpired();
-      }
-    };
-    // It ends only by its signal.
-    watch().catch(() => undefined);
+  #write(file: () => TokenFile): Promise<void> {
+    const written = this.#writing.then(() => writePrivateFile(this.#file, formatTokenFile(file())));
+    this.#writing = written.catch(() => undefined);
+    return written;
   }
 
-  #nextExpiry(): number | undefined {
-    const coming = [...this.#tokens.values()]
-      .filter(({ revokedAt }) => revokedAt === undefined)
-      .flatMap(({ expiresAt }) =>
-        expiresAt !== undefined && expiresAt > this.#toldUntil ? [expiresAt] : [],
-      );
-    return coming.length === 0 ? undefined : coming.reduce((least, at) => Math.min(least, at));
-  }
-
-  #tellExpired(): void {
-    const since = this.#toldUntil;
-    // If the clock is set back, what expires again is told again.
-    this.#toldUntil = this.#clock.now();
-    const expired = [...this.#tokens.values()].filter(
-      ({ expiresAt = Infinity, revokedAt }) =>
-        revokedAt === undefined && expiresAt > since && expiresAt <= this.#toldUntil,
-    );
-    this.#tell(expired.map(({ id }) => id));
+  #expired(ids: readonly string[]): void {
+    if (!this.#isFollower) {
+      this.#version.reach(this.#nextVersion());
+      // If it fails, the next change keeps it, and mostly the clock does.
+      this.keepVersion().catch(() => undefined);
+    }
+    this.#tell(ids);
   }
 
   #tell(ids: readonly string[]): void {
-    if (ids.length === 0) return;
-    this.#version.next();
-    tellAll(this.#listeners, ids);
+    if (ids.length > 0) tellAll(this.#listeners, ids);
+  }
+
+  #nextVersion(): number {
+    return Math.max(this.version + 1, this.#now());
   }
 
   #now(): number {
     return Math.floor(this.#clock.now());
   }
-}
-
-function opensTheSame(a: StoredToken, b: StoredToken): boolean {
-  return a.sha256 === b.sha256 && a.role === b.role && a.models === b.models;
 }
 
 function newId(): string {
@@ -390,16 +393,4 @@ export function noToken(id: string): CalyxError {
   return new CalyxError('not-found', `there is no token ${id.slice(0, 40)}`, {
     hint: "'calyx token list' shows those that there are",
   });
-}
-
-/** Makes room for one more: those that are over go early, the oldest first, unless a certificate of theirs may still be good. */
-function makeRoom(tokens: Map<string, StoredToken>, maxTokens: number, overSince: number): void {
-  if (tokens.size < maxTokens) return;
-  const over = [...tokens.values()].filter((token) => endOf(token) <= overSince);
-  over.sort((a, b) => endOf(a) - endOf(b));
-  for (const { id } of over.slice(0, tokens.size - maxTokens + 1)) tokens.delete(id);
-  if (tokens.size >= maxTokens)
-    throw new CalyxError('over-budget', `there are ${tokens.size} tokens, and no more are kept`, {
-      hint: 'revoke those that are not used; they make room after 25 hours',
-    });
 }

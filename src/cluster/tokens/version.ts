@@ -1,19 +1,21 @@
-import { randomInt } from 'node:crypto';
 import { abortReason } from '../../core/clock.js';
 
-/** A number that is another after each change, and those who wait for that. */
+/** A number that grows with each change, and those who wait for that. */
 export class Version {
   readonly #waiting = new Set<() => void>();
-  /** Begins anywhere, so that nobody takes the version of another start for one of this. */
-  #now = randomInt(2 ** 47);
+  #now: number;
+
+  constructor(now: number) {
+    this.#now = now;
+  }
 
   get now(): number {
     return this.#now;
   }
 
-  /** Something has changed: wakes all who wait. */
-  next(): void {
-    this.#now += 1;
+  /** Something has changed: wakes all who wait. The version is this one, or a higher one if it was as high before. */
+  reach(version: number): void {
+    this.#now = Math.max(this.#now + 1, version);
     for (const wake of this.#waiting) wake();
     this.#waiting.clear();
   }

@@ -7,7 +7,7 @@ import { chooseVersion, type VersionChoice } from './choose-version.js';
 import { mountCommands, mountSource } from './mount-commands.js';
 import { mountOptions, optionString, type MountOption } from './mount-options.js';
 import { mountWarnings } from './mount-warnings.js';
-import { shellQuote } from './shell-quote.js';
+import { shellQuote } from '../../core/shell-quote.js';
 
 /** How a client should mount a store. */
 export interface MountAdvice {

@@ -1,6 +1,6 @@
 import type { NfsVersion } from './client-facts.js';
 import { mountOptions, optionString, type MountSecurity } from './mount-options.js';
-import { shellQuote } from './shell-quote.js';
+import { shellQuote } from '../../core/shell-quote.js';
 
 /** What to mount, and where. */
 export interface MountCommandOptions {

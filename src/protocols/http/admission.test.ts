@@ -257,13 +257,46 @@ describe('a listener that requires tokens', () => {
     agent.destroy();
   });
 
-  it('serves no more connections with tokens than it may', async () => {
+  it('serves no more connections with tokens than it may, and says whose were too many', async () => {
     const { url } = await start({ ...secured(), maxConnections: 1 });
     const first = await open(url, { path: '/endless', token: 'reader' });
     const second = await ask(url, { token: 'reader' });
-    expect([second.status, second.body.error?.code]).toEqual([503, 'busy']);
+    expect([second.status, second.body.error?.code, second.headers['retry-after']]).toEqual([
+      503,
+      'busy',
+      '2',
+    ]);
+    expect(await decisions(1)).toMatchObject([
+      { allowed: false, reason: 'busy', grant: { tokenId: 'reader' } },
+    ]);
     first.destroy();
     await expect.poll(async () => (await ask(url, { token: 'reader' })).status).toBe(200);
+  });
+
+  it('lets nobody keep another out by many connections: the youngest of these makes room', async () => {
+    const { url } = await start({ ...secured(), maxConnections: 3 });
+    const answers: IncomingMessage[] = [];
+    for (let count = 0; count < 3; count += 1)
+      answers.push(await open(url, { path: '/endless', token: 'reader' }));
+    expect((await ask(url, { token: 'reader' })).status).toBe(503);
+    const cut = once(answers[2] as IncomingMessage, 'error');
+    expect((await ask(url, { token: 'node' })).status).toBe(200);
+    expect(await cut).toMatchObject([{ code: 'ECONNRESET' }]);
+    expect(answers.slice(0, 2).map(({ destroyed }) => destroyed)).toEqual([false, false]);
+    for (const answer of answers) answer.destroy();
+  });
+
+  it('ends idle connections of a token before it refuses the token another', async () => {
+    const { url } = await start({ ...secured(), maxConnections: 2 });
+    const agent = new Agent({ keepAlive: true, ca: authority.ca, servername: STORE_NAME });
+    await ask(url, { agent, token: 'reader' });
+    const [idle] = Object.values(agent.freeSockets).flatMap((sockets) => sockets ?? []);
+    const closed = closeOf(idle as Socket);
+    const endless = await open(url, { path: '/endless', token: 'reader' });
+    expect((await ask(url, { token: 'reader' })).status).toBe(200);
+    await closed;
+    endless.destroy();
+    agent.destroy();
   });
 
   it('cannot be made without somebody who knows tokens', () => {

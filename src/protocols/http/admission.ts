@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ANYBODY, hasRole, type Access, type Grant } from '../../core/access.js';
 import type { Door, Doorkeeper } from '../../core/doorkeeper.js';
 import { CalyxError, isCalyxError, type ErrorCode } from '../../core/errors.js';
+import { holderOf, namingHolder } from '../../core/holder-refused.js';
 import { formatModelName, parseModelName } from '../../core/names.js';
 import { plainAddress } from '../../core/network-address.js';
 import { showsAll } from '../../core/shown-models.js';
@@ -72,7 +73,7 @@ export function admitRequests(server: FastifyInstance, options: AdmissionOptions
       return ANYBODY;
     const grant = doorkeeper.whoIs({ address: plainAddress(socket.remoteAddress), token, certificate });
     if (grant.tokenId !== undefined) connections.use(grant.tokenId, socket);
-    frontDoor?.recognize(socket);
+    namingHolder(grant, () => frontDoor?.recognize(socket, grant));
     return grant;
   };
 
@@ -120,6 +121,7 @@ export function admitRequests(server: FastifyInstance, options: AdmissionOptions
       decide(request, visit);
     } catch (error) {
       if (isCalyxError(error)) visit.reason = error.code;
+      visit.grant ??= holderOf(error);
       setRefusalHeaders(reply, error);
       // Strangers start anew with each attempt, behind those who wait; nor is the rest of a body read for them.
       if (frontDoor !== undefined && !frontDoor.knows(request.raw.socket))
@@ -170,6 +172,8 @@ function accessOf(request: FastifyRequest, requireToken: boolean): Access {
 /** The headers that say how to come in, or when: no 401 goes without them (RFC 9110, section 11.6.1), whoever has refused. */
 export function setRefusalHeaders(reply: FastifyReply, error: unknown): void {
   if (isCalyxError(error, 'unauthenticated')) void reply.header('www-authenticate', 'Bearer realm="calyx"');
+  if (isCalyxError(error, 'busy') && error.retryAfterSeconds !== undefined)
+    void reply.header('retry-after', String(error.retryAfterSeconds));
   if (isCalyxError(error, 'limited'))
     void reply.header('retry-after', String(error.retryAfterSeconds ?? RETRY_AFTER_SECONDS));
 }

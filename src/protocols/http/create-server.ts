@@ -1,21 +1,16 @@
-import {
-  createServer as createHttp,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
+import { createServer as createHttp, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttps, Server as HttpsServer } from 'node:https';
-import { createServer, type Socket } from 'node:net';
+import { createServer } from 'node:net';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import type { TlsSettings } from '../../core/access.js';
+import { hasRole, type Grant, type TlsSettings } from '../../core/access.js';
 import type { Door, Doorkeeper } from '../../core/doorkeeper.js';
 import { CalyxError } from '../../core/errors.js';
+import { toWireError } from '../../core/wire-error.js';
 import { admitRequests, setRefusalHeaders } from './admission.js';
-import { toWireError } from './errors.js';
 import { FrontDoor } from './front-door.js';
 import { checkOrigin } from './guard.js';
+import { RequestsUnderWay } from './requests-under-way.js';
 import type { StrangerPlacesOptions } from './stranger-places.js';
 import { tlsOptions } from './tls-settings.js';
 
@@ -85,6 +80,16 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     requesting.set(secure, requestCertificates);
     return secure;
   };
+  const answerError = (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    // Not there until it is known who asks.
+    const grant = request.grant as Grant | null | undefined;
+    const forAdmin = grant != null && hasRole(grant, 'admin');
+    const { status, body, reference } = toWireError(error, { forAdmin });
+    const { method, url } = request;
+    if (status >= 500 || reference !== undefined)
+      options.logger.error({ err: error, reference, method, url }, 'request failed');
+    return reply.status(status).send(body);
+  };
   const server: FastifyInstance = fastify({
     // What the router refuses reaches neither hooks nor error handlers.
     frameworkErrors: (refusal, request, plainReply) => {
@@ -96,8 +101,7 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
         error = problem;
       }
       admission.tell(request);
-      const { status, body } = toWireError(error);
-      void reply.status(status).send(body);
+      void answerError(error, request, reply);
     },
     bodyLimit: BODY_BYTES,
     forceCloseConnections: true,
@@ -105,8 +109,14 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     // Otherwise fastify would listen to `localhost` with a second server, without what is set up here.
     serverFactory: (handler) => makeServer(handler),
   });
+  const underWay = new RequestsUnderWay(server.server);
   const frontDoor = requireToken
-    ? new FrontDoor(server.server, { tls: tls !== undefined, maxConnections, strangers: options.strangers })
+    ? new FrontDoor(server.server, {
+        tls: tls !== undefined,
+        maxConnections,
+        isIdle: (socket) => underWay.of(socket) === 0,
+        strangers: options.strangers,
+      })
     : undefined;
   if (frontDoor === undefined) server.server.maxConnections = maxConnections;
   else
@@ -114,7 +124,6 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
       frontDoor.close();
       done();
     });
-  boundPipelining(server.server);
   const admission = admitRequests(server, {
     doorkeeper,
     door: options.door ?? 'http',
@@ -123,12 +132,9 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     guard,
   });
   server.setErrorHandler((error, request, reply) => {
-    const { status, body } = toWireError(error);
-    if (status >= 500)
-      options.logger.error({ err: error, method: request.method, url: request.url }, 'request failed');
     // Routes refuse too.
     setRefusalHeaders(reply, error);
-    return reply.status(status).send(body);
+    return answerError(error, request, reply);
   });
   server.setNotFoundHandler((request) => {
     throw new CalyxError('not-found', `there is nothing at ${request.method} ${request.url.slice(0, 200)}`);
@@ -144,20 +150,6 @@ export function replaceCertificate({ server }: FastifyInstance, tls: TlsSettings
   if (!(server instanceof HttpsServer))
     throw new CalyxError('internal', 'a server of plain HTTP has no certificate');
   server.setSecureContext(tlsOptions(tls, requesting.get(server) === true));
-}
-
-/** Requests of one connection that wait for their answers; real clients send one at a time. */
-const MAX_OUTSTANDING = 32;
-
-/** Node takes in as many requests of a connection as fit, though it answers one after the other; who sends too many is cut off. */
-function boundPipelining(server: Server): void {
-  const outstanding = new WeakMap<Socket, number>();
-  server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
-    const count = (outstanding.get(socket) ?? 0) + 1;
-    outstanding.set(socket, count);
-    response.once('close', () => outstanding.set(socket, (outstanding.get(socket) ?? 1) - 1));
-    if (count > MAX_OUTSTANDING) socket.destroy();
-  });
 }
 
 /**

@@ -1,9 +1,11 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { hasRole, type Grant } from '../../core/access.js';
 import { systemClock } from '../../core/clock.js';
-import { CalyxError } from '../../core/errors.js';
 import { plainAddress } from '../../core/network-address.js';
+import { HandshakePace } from './handshake-pace.js';
+import { HolderPlaces, type HolderConnection } from './holder-places.js';
 import { StrangerPlaces, type Stranger, type StrangerPlacesOptions } from './stranger-places.js';
 import { HANDSHAKE_MS } from './tls-settings.js';
 
@@ -13,7 +15,18 @@ export interface FrontDoorOptions {
   readonly tls: boolean;
   /** Open connections that have shown a token. */
   readonly maxConnections: number;
+  /** True while no request of a connection is being answered. */
+  readonly isIdle: (socket: Socket) => boolean;
   readonly strangers?: StrangerPlacesOptions | undefined;
+  /** When TLS begins. @default HandshakePace with its own defaults */
+  readonly pace?: Pick<HandshakePace, 'enter'>;
+}
+
+/** A connection that has come in. */
+interface Arrival {
+  readonly stranger: Stranger;
+  /** The socket of TCP, which may be under one of TLS. */
+  readonly transport: Socket;
 }
 
 /** The first byte of a TLS record with a ClientHello (RFC 8446, section 5.1). */
@@ -40,21 +53,25 @@ const NOT_TLS = [
 
 /**
  * Stands between a listening server and whoever connects. Until a connection has shown a token, it has a place among the strangers
- * and may lose it (see {@link StrangerPlaces}); afterwards no stranger can. TLS begins when the first bytes are there, so that
+ * and may lose it (see {@link StrangerPlaces}); afterwards no stranger can take its place. TLS begins when the first bytes are there, so that
  * those who send none cost little.
  */
 export class FrontDoor {
   readonly #places: StrangerPlaces;
-  readonly #strangers = new Map<string, Stranger>();
-  /** By the same keys: under each TLS socket the one of TCP. */
-  readonly #sockets = new Map<string, Socket>();
-  readonly #known = new WeakSet<Socket>();
-  readonly #maxConnections: number;
-  #knownCount = 0;
+  /** By both ends of the connection, until TLS is there; of connections that follow each other with the same ends, the youngest. */
+  readonly #arrivals = new Map<string, Arrival>();
+  /** By the socket on which requests come, which is that of TLS if there is TLS. */
+  readonly #bySocket = new WeakMap<Socket, Arrival>();
+  readonly #known = new WeakMap<Socket, HolderConnection>();
+  readonly #holders: HolderPlaces;
+  readonly #isIdle: (socket: Socket) => boolean;
+  readonly #pace: Pick<HandshakePace, 'enter'>;
 
   constructor(server: Server, options: FrontDoorOptions) {
     this.#places = new StrangerPlaces(options.strangers);
-    this.#maxConnections = options.maxConnections;
+    this.#holders = new HolderPlaces(options.maxConnections);
+    this.#isIdle = options.isIdle;
+    this.#pace = options.pace ?? new HandshakePace();
     const serve = server.listeners('connection') as ((socket: Socket) => void)[];
     server.removeAllListeners('connection');
     const pass = (socket: Socket): void => {
@@ -62,27 +79,36 @@ export class FrontDoor {
     };
     server.on('connection', (socket: Socket) => this.#receive(socket, options.tls, pass));
     server.on('secureConnection', (socket: TLSSocket) => {
-      const stranger = this.#strangers.get(connectionKey(socket));
-      if (stranger !== undefined) stranger.stage = 'asking';
+      const arrival = this.#arrivals.get(connectionKey(socket));
+      if (arrival === undefined) return;
+      arrival.stranger.stage = 'asking';
+      this.#bySocket.set(socket, arrival);
     });
   }
 
   /**
-   * A request on this connection has shown a token: no stranger can displace it any more.
+   * A request on this connection has shown a token, or a certificate, with this grant: no stranger can displace it any more, and another
+   * holder only if all places are taken (see {@link HolderPlaces}).
    *
-   * @throws CalyxError `busy` if there are too many such connections
+   * @throws CalyxError `busy` if there is no place for it
    */
-  recognize(socket: Socket): void {
-    if (this.#known.has(socket) || socket.destroyed) return;
-    if (this.#knownCount >= this.#maxConnections)
-      throw new CalyxError('busy', `this server has ${this.#maxConnections} connections already, its limit`, {
-        hint: 'try again later, or with fewer connections at a time',
-      });
-    this.#known.add(socket);
-    this.#knownCount += 1;
-    socket.once('close', () => (this.#knownCount -= 1));
-    const stranger = this.#strangers.get(connectionKey(socket));
-    if (stranger !== undefined) this.#places.leave(stranger);
+  recognize(socket: Socket, grant: Grant): void {
+    if (socket.destroyed) return;
+    const known = this.#known.get(socket);
+    if (known !== undefined) {
+      this.#holders.used(known);
+      return;
+    }
+    const connection: HolderConnection = {
+      isIdle: () => this.#isIdle(socket),
+      drop: () => this.cut(socket),
+    };
+    const manages = hasRole(grant, 'admin') && grant.models === '*';
+    this.#holders.enter(connection, { tokenId: grant.tokenId ?? '', manages });
+    this.#known.set(socket, connection);
+    socket.once('close', () => this.#holders.leave(connection));
+    const arrival = this.#bySocket.get(socket);
+    if (arrival !== undefined) this.#places.leave(arrival.stranger);
   }
 
   /** True if a request on this connection has shown a token before. */
@@ -92,8 +118,8 @@ export class FrontDoor {
 
   /** Ends a connection as {@link cutConnection} does, also under TLS. */
   cut(socket: Socket): void {
-    const under = this.#sockets.get(connectionKey(socket));
-    if (under !== undefined) cutConnection(under);
+    const arrival = this.#bySocket.get(socket);
+    if (arrival !== undefined) cutConnection(arrival.transport);
     socket.destroy();
   }
 
@@ -110,12 +136,13 @@ export class FrontDoor {
       stage: tls ? 'silent' : 'asking',
       drop: () => socket.destroy(),
     };
-    this.#strangers.set(key, stranger);
-    this.#sockets.set(key, socket);
+    const arrival: Arrival = { stranger, transport: socket };
+    this.#arrivals.set(key, arrival);
+    this.#bySocket.set(socket, arrival);
     socket.on('error', () => undefined);
     socket.once('close', () => {
-      this.#strangers.delete(key);
-      this.#sockets.delete(key);
+      // A client may have come again from the same port before this one was seen to leave.
+      if (this.#arrivals.get(key) === arrival) this.#arrivals.delete(key);
       this.#places.leave(stranger);
     });
     this.#places.enter(stranger);
@@ -139,7 +166,10 @@ export class FrontDoor {
       }
       socket.unshift(first);
       stranger.stage = 'handshake';
-      pass(socket);
+      socket.once(
+        'close',
+        this.#pace.enter(stranger.address, () => pass(socket)),
+      );
     };
     socket.on('readable', begin);
   }

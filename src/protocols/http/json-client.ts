@@ -1,9 +1,9 @@
 import { Pool, errors } from 'undici';
 import type { ClusterCredential } from '../../core/access.js';
 import { CalyxError, errorMessage, isCalyxError } from '../../core/errors.js';
+import { fromWireError } from '../../core/wire-error.js';
 import { trustOf, type ServerTrust } from '../../storage/http/server-trust.js';
 import { endedWithoutAnswer, explainTlsFailure } from '../../storage/http/tls-failure.js';
-import { fromWireError } from './errors.js';
 
 /** Options of {@link JsonClient}. */
 export interface JsonClientOptions {
@@ -118,7 +118,7 @@ export class JsonClient {
 
   #explain(error: unknown): CalyxError {
     if (isCalyxError(error)) return error;
-    const refused = this.#trust.tls && explainTlsFailure(error, this.url);
+    const refused = this.#trust.tls && explainTlsFailure(error, this.url, this.#trust.tls.servername);
     if (refused !== undefined) return refused;
     const mute = this.#trust.tls === undefined && endedWithoutAnswer(error);
     const late =

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { expectError } from '../../../test/support/expect-error.js';
 import { credentialOf, testCluster } from '../../../test/support/secure-server.js';
+import { WRITER_NAME } from '../../core/access.js';
 import { trustOf } from './server-trust.js';
 
 test.each(['http://10.0.0.5:7070', 'http://store:7070', 'http://127.example.org', 'http://[fe80::1]', 'http://128.0.0.1'])(
@@ -32,4 +33,10 @@ test('an open store is told nothing', () => {
 
 test('without a cluster nobody is known at https:', async () => {
   await expectError(() => trustOf(new URL('https://10.0.0.5'), undefined), 'usage', 'calyx join');
+});
+
+test('a token that is for the writer alone goes over TLS to who proves to be it, also on this machine', async () => {
+  const credential = { ...credentialOf(await testCluster()), server: WRITER_NAME } as const;
+  expect(trustOf(new URL('https://10.0.0.5'), credential).tls?.servername).toBe('writer.calyx.internal');
+  await expectError(() => trustOf(new URL('http://127.0.0.1:7070'), credential), 'usage', 'nothing was sent');
 });

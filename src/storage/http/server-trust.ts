@@ -1,5 +1,5 @@
 import { createSecureContext, type SecureContext } from 'node:tls';
-import { STORE_NAME, type ClusterCredential } from '../../core/access.js';
+import { STORE_NAME, WRITER_NAME, type ClusterCredential } from '../../core/access.js';
 import { CalyxError } from '../../core/errors.js';
 
 /** Options of `tls.connect` that tell a store by its certificate. */
@@ -32,9 +32,11 @@ export function trustOf(url: URL, credential: ClusterCredential | undefined): Se
       throw new CalyxError('usage', `it is not known by what to recognise ${url.origin}`, {
         hint: "join its cluster first: 'calyx join STRING', with the line that 'calyx token create' prints on the store",
       });
-    return { tls: clusterTls(credential.ca), authorization: `Bearer ${credential.token}` };
+    return { tls: clusterTls(credential.ca, credential.server), authorization: `Bearer ${credential.token}` };
   }
-  if (credential !== undefined && !isOnThisMachine(url.hostname))
+  // Plain HTTP proves nothing about who answers, so it is nothing for a token that is for one store alone.
+  const safe = isOnThisMachine(url.hostname) && credential?.server !== WRITER_NAME;
+  if (credential !== undefined && !safe)
     throw new CalyxError('usage', `the token would go to ${url.origin} for everyone on the way to read`, {
       hint: `write https://${url.host}; nothing was sent`,
     });
@@ -44,11 +46,16 @@ export function trustOf(url: URL, credential: ClusterCredential | undefined): Se
   };
 }
 
-/** Options of `tls.connect` for stores of a cluster; its certificate is read once. */
-export function clusterTls(ca: string): TlsTrust {
+/**
+ * Options of `tls.connect` for stores of a cluster; its certificate is read once.
+ *
+ * @param servername which of them
+ * @default servername STORE_NAME: any
+ */
+export function clusterTls(ca: string, servername: string = STORE_NAME): TlsTrust {
   const secureContext = createSecureContext({ ca, ciphers: CIPHERS, minVersion: 'TLSv1.3' });
   // Not left to its default: NODE_TLS_REJECT_UNAUTHORIZED would change that.
-  return { secureContext, servername: STORE_NAME, rejectUnauthorized: true };
+  return { secureContext, servername, rejectUnauthorized: true };
 }
 
 /** True for the loopback addresses, as `URL.hostname` writes them. */

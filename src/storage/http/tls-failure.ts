@@ -1,3 +1,4 @@
+import { STORE_NAME, WRITER_NAME } from '../../core/access.js';
 import { CalyxError, errorMessage, systemCode } from '../../core/errors.js';
 
 /** Codes by which OpenSSL (X509_V_ERR_*) and Node tell that a certificate is not one of this cluster's stores. */
@@ -33,16 +34,28 @@ const NO_TLS = new Set([
  * messages say.
  *
  * @param server how the server is called in messages
- * @returns CalyxError `refused`: the server is not to be spoken to, and waiting does not help
+ * @param name by which it was to be known
+ * @returns CalyxError `refused`: the server is not to be spoken to, and waiting does not help; `unavailable` if the writer was looked for:
+ * whoever else answers says nothing of what that would say
  */
-export function explainTlsFailure(error: unknown, server: string): CalyxError | undefined {
+export function explainTlsFailure(
+  error: unknown,
+  server: string,
+  name: string = STORE_NAME,
+): CalyxError | undefined {
   const code = systemCode(error) ?? '';
+  const forWriter = name === WRITER_NAME;
   const refuse = (message: string, hint: string): CalyxError =>
-    new CalyxError('refused', message, { hint, cause: error });
+    new CalyxError(forWriter ? 'unavailable' : 'refused', message, { hint, cause: error });
   if (NOT_OURS.has(code))
     return refuse(
       `the server at ${server} is not a store of this cluster: its certificate was not issued by it; nothing was sent`,
       "check the address; if the store has a new identity, join again with a line of 'calyx token create'",
+    );
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID' && forWriter)
+    return refuse(
+      `the server at ${server} is of this cluster, but not its writer (the store with its key); nothing was sent`,
+      'name the address of the writer; if this is the one, start it again with this version of Calyx',
     );
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
     return refuse(

@@ -1,4 +1,4 @@
-import { shellQuote } from '../../../placement/mount-advice/shell-quote.js';
+import { shellQuote } from '../../../core/shell-quote.js';
 import { formatSize } from '../../../core/units.js';
 import { note, ok, problem, unseen, warning, type Verdict } from '../finding.js';
 import { isHidden, type SeenFile } from '../facts/file-facts.js';

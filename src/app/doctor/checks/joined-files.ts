@@ -1,6 +1,6 @@
 import { isHidden, type SeenFile } from '../facts/file-facts.js';
 import { ok, problem, unseen, type Verdict } from '../finding.js';
-import { shellQuote } from '../../../placement/mount-advice/shell-quote.js';
+import { shellQuote } from '../../../core/shell-quote.js';
 import { checkPrivateFiles } from './private-files.js';
 
 /** What `calyx join` has kept. */
@@ -9,8 +9,8 @@ export interface JoinedFiles {
   readonly cluster: SeenFile | undefined;
   /** The certificate of the cluster, which others may read. */
   readonly ca: SeenFile | undefined;
-  /** Who runs this; undefined where users have no numbers. */
-  readonly user: number | undefined;
+  /** Who may own them; undefined where users have no numbers. */
+  readonly owners: readonly number[] | undefined;
   /** Why cluster.json cannot be used, though its permissions are right. */
   readonly damage?: { readonly message: string; readonly hint: string | undefined } | undefined;
 }
@@ -18,13 +18,13 @@ export interface JoinedFiles {
 const OTHERS_WRITE = 0o022;
 
 /** The files of a cluster that was joined: who may read the token, and who may change what stores are known by. */
-export function checkJoinedFiles({ cluster, ca, user, damage }: JoinedFiles): Verdict[] {
+export function checkJoinedFiles({ cluster, ca, owners, damage }: JoinedFiles): Verdict[] {
   if (cluster === undefined) return [];
   const token = checkPrivateFiles({
     directory: cluster,
     files: [],
     what: 'the token of the cluster that was joined and its certificate',
-    owner: user === 0 ? undefined : user,
+    owners,
     ifRead: 'if somebody may have read it, revoke the token on the store (calyx token revoke), and join anew',
   });
   const broken = damage === undefined ? [] : [problem(damage.message, damage.hint ?? 'join again')];

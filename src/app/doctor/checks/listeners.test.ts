@@ -5,6 +5,7 @@ import { checkListeners } from './listeners.js';
 const nfs = {
   address: { host: '127.0.0.1', port: 2049 },
   allow: [] as string[],
+  privilegedPorts: false,
   requireTls: false,
   requireClientCertificate: false,
 };
@@ -45,6 +46,23 @@ describe('checkListeners', () => {
       { severity: 'note' },
     ]);
   });
+
+  it.each<[boolean, Partial<typeof nfs>, string]>([
+    [true, {}, 'warning'],
+    [true, { requireTls: true }, 'warning'],
+    [true, { privilegedPorts: true }, 'ok'],
+    [true, { requireTls: true, requireClientCertificate: true }, 'ok'],
+    // There HTTP asks nobody either.
+    [false, {}, 'ok'],
+  ])(
+    'to the users of its machine a store (with tokens: %s) with NFS %o is a %s',
+    (secured, changed, severity) => {
+      const [, verdict, ...more] = checkListeners({ ...store, secured, nfs: { ...nfs, ...changed } }, []);
+      expect(verdict).toMatchObject({ severity });
+      if (severity === 'warning') expect(verdict?.message).toContain('every user of this machine');
+      expect(more).toEqual([]);
+    },
+  );
 
   it.each<[Partial<typeof nfs>, string]>([
     [{ allow: ['10.0.0.0/24'] }, 'warning'],

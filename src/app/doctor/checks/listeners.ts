@@ -15,7 +15,7 @@ const WHO: Readonly<Record<Reach, string>> = {
  * @param own the addresses of this machine, for listeners on all of them
  */
 export function checkListeners(store: StoreDescription, own: readonly string[]): Verdict[] {
-  return [...http(store, own), ...nfs(store.nfs, own)];
+  return [...http(store, own), ...nfs(store, own)];
 }
 
 function http({ url, host, secured }: StoreDescription, own: readonly string[]): Verdict[] {
@@ -31,9 +31,9 @@ function http({ url, host, secured }: StoreDescription, own: readonly string[]):
   ];
 }
 
-function nfs(served: StoreDescription['nfs'], own: readonly string[]): Verdict[] {
+function nfs({ secured, nfs: served }: StoreDescription, own: readonly string[]): Verdict[] {
   if (served === null) return [note('NFS is not served')];
-  const { address, allow, requireTls, requireClientCertificate } = served;
+  const { address, allow, privilegedPorts, requireTls, requireClientCertificate } = served;
   const where = `NFS on ${address.host}:${address.port}`;
   const reach = reachOf(address.host, own);
   const all = allow.filter(coversAll);
@@ -50,6 +50,14 @@ function nfs(served: StoreDescription['nfs'], own: readonly string[]): Verdict[]
       warning(
         `${where} is served without TLS too: whoever is on the way can read and change what is mounted`,
         'let nobody mount without TLS: --nfs-require-tls, on kernels from 6.5 on; or keep it to a network that you trust',
+      ),
+    );
+  // A user of this machine comes from its own addresses, whatever else is allowed.
+  if (secured && reach === 'loopback' && !privilegedPorts && !requireClientCertificate)
+    verdicts.push(
+      warning(
+        `${where} asks nobody for a token, as HTTPS does: every user of this machine can read the models`,
+        'serve none: --no-nfs; or only to root: --privileged-ports; or to who has a certificate: --nfs-require-client-cert',
       ),
     );
   if (verdicts.length > 0) return verdicts;

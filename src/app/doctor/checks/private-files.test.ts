@@ -16,7 +16,7 @@ const file: FileFacts = {
   uid: 7,
   size: 9,
 };
-const rest = { what: 'the secrets', owner: 7, ifRead: 'join anew' };
+const rest = { what: 'the secrets', owners: [7], ifRead: 'join anew' };
 
 describe('checkPrivateFiles', () => {
   it('is content with what is for one user alone, and with nothing', () => {

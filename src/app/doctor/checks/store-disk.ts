@@ -1,5 +1,5 @@
 import { formatSize } from '../../../core/units.js';
-import { shellQuote } from '../../../placement/mount-advice/shell-quote.js';
+import { shellQuote } from '../../../core/shell-quote.js';
 import type { DiskFacts } from '../facts/disk-facts.js';
 import { isHidden, type SeenFile } from '../facts/file-facts.js';
 import { ok, problem, unseen, warning, type Verdict } from '../finding.js';

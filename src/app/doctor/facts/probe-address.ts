@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fromWireError } from '../../../protocols/http/errors.js';
+import { fromWireError } from '../../../core/wire-error.js';
 import { isLoopback } from '../../../protocols/http/guard.js';
 import type { AddressFacts, Standing } from './address-facts.js';
 import { askOnce, type Answered, type Question } from './ask-once.js';

@@ -1,6 +1,7 @@
 import type { Grant } from '../../../core/access.js';
 import type { Doorkeeper } from '../../../core/doorkeeper.js';
 import { isCalyxError, type ErrorCode } from '../../../core/errors.js';
+import { holderOf } from '../../../core/holder-refused.js';
 import { Recent } from '../../../core/recent.js';
 import type { RpcPeer } from '../../../protocols/rpc/rpc-program.js';
 import {
@@ -101,7 +102,11 @@ export class ClientPolicy {
     } catch (error) {
       // Also where none is needed: who was shut out does not come in by showing what shut him out.
       if (isCalyxError(error))
-        return refused(error.code, `showed a certificate that does not count: ${error.message}`);
+        return refused(
+          error.code,
+          `showed a certificate that does not count: ${error.message}`,
+          holderOf(error),
+        );
       throw error;
     }
   }

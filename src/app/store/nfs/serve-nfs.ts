@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import type { TlsSettings } from '../../../core/access.js';
+import { wallClock } from '../../../core/clock.js';
 import type { Doorkeeper } from '../../../core/doorkeeper.js';
 import { CalyxError, isCalyxError } from '../../../core/errors.js';
 import { isLoopback } from '../../../protocols/http/guard.js';
@@ -9,6 +10,8 @@ import { mountProgram } from '../../../protocols/nfs3/mount/mount-program.js';
 import { nfs3Version } from '../../../protocols/nfs3/nfs3-program.js';
 import { nfs4Server } from '../../../protocols/nfs4/program.js';
 import { createRpcServer, type RpcServerLoad } from '../../../protocols/rpc/create-rpc-server.js';
+import type { RpcPeer } from '../../../protocols/rpc/rpc-program.js';
+import { CertificateEnds } from './certificate-ends.js';
 import type { ClientRules } from './client-policy.js';
 import type { AllowRule } from './nfs-access.js';
 import { nfsExports, type ExportParts } from './nfs-exports.js';
@@ -34,6 +37,8 @@ export interface NfsParts extends Omit<ExportParts, keyof ClientRules> {
 
 /** How often leases that are over are looked for. */
 const EXPIRY_MS = 10_000;
+/** How often connections are looked for that have outlived their certificate: it ends as soon as a token that is revoked. */
+const CERTIFICATES_MS = 1_000;
 
 /** An NFS server that runs. */
 export interface RunningNfs {
@@ -72,7 +77,7 @@ export function checkNfsConfig({ listen, allow, requireClientCertificate }: NfsC
 
 /**
  * Serves a catalog by NFS versions 3, 4.1 and 4.2, with MOUNT, all on one port, without TLS and with it. A token that is revoked ends the
- * connections of its certificates at once.
+ * connections of its certificates at once, and a certificate that is over its own; a client that has a newer one comes again by itself.
  *
  * @throws CalyxError `busy`, `usage`; `unsupported` if TLS is required and there is nothing to make it with
  */
@@ -108,6 +113,13 @@ export async function serveNfs(config: NfsConfig, parts: NfsParts): Promise<Runn
   });
   // So that the files of a client that is gone do not count as open.
   const expiry = setInterval(() => state.expireLeases(), EXPIRY_MS).unref();
+  const ends = new CertificateEnds();
+  const outlived = (peer: RpcPeer): boolean => {
+    const over = ends.isOver(peer, wallClock.now());
+    if (over) parts.logger.info({ address: peer.address }, 'a connection was cut: its certificate is over');
+    return over;
+  };
+  const certificates = setInterval(() => server.disconnect(outlived), CERTIFICATES_MS).unref();
   const unsubscribe = doorkeeper?.onRevoked((id) =>
     server.disconnect((peer) => exports.tokenOf(peer) === id),
   );
@@ -116,6 +128,7 @@ export async function serveNfs(config: NfsConfig, parts: NfsParts): Promise<Runn
     load: () => server.load(),
     close: () => {
       clearInterval(expiry);
+      clearInterval(certificates);
       unsubscribe?.();
       return server.close();
     },

@@ -1,15 +1,17 @@
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import { storedTokensSchema } from '../../../cluster/tokens/token-record.js';
+import { signedStatementSchema, versionSchema } from '../../../cluster/tokens/token-record.js';
+import { readDenied, readTokens } from '../../../cluster/tokens/token-statements.js';
+import type { ToldTokens } from '../../../cluster/tokens/told-tokens.js';
 import type { TokenTable } from '../../../cluster/tokens/token-table.js';
 import { systemClock, type Clock } from '../../../core/clock.js';
 import { CalyxError, errorMessage, isCalyxError } from '../../../core/errors.js';
 import { JsonClient } from '../../../protocols/http/json-client.js';
-import type { SecuredAccess } from '../../node/secured-access.js';
+import type { WriterAccess } from './writer-access.js';
 
 /** Options of {@link TokenFollower}. */
 export interface TokenFollowerOptions {
-  readonly access: SecuredAccess;
+  readonly access: WriterAccess;
   readonly table: TokenTable;
   readonly logger: Logger;
   /** When the table was told that there is, in milliseconds since 1970; undefined if there is none. */
@@ -18,27 +20,26 @@ export interface TokenFollowerOptions {
   readonly clock?: Clock;
 }
 
-const answerSchema = z.object({
-  version: z.int().nonnegative(),
-  /** Missing if nothing has changed. */
-  tokens: storedTokensSchema.optional(),
-});
+const newsSchema = z.object({ tokens: signedStatementSchema, denied: signedStatementSchema });
+const answerSchema = z.union([newsSchema, z.object({ version: versionSchema })]);
+type News = z.infer<typeof newsSchema>;
 type Answer = z.infer<typeof answerSchema>;
 
 /** A store answers within 20 s, also when nothing has changed. */
 const POLL_TIMEOUT_MS = 30_000;
 /** Who is asked for the first time answers at once. */
 const FIRST_TIMEOUT_MS = 5_000;
-/** Room for all the tokens that a store can have. */
+/** Room for all the tokens that a store can have, twice as text of text. */
 const MAX_TABLE_BYTES = 32 * 1024 * 1024;
 /** A store that answers at once each time is not asked more often than that; after a long wait it is asked again at once. */
 const LEAST_PERIOD_MS = 100;
 const RETRY_MS = 500;
 
 /**
- * Keeps the table of a replica equal to that of the store which makes the tokens (the writer): of all the stores that are known, the one
- * that tells its table. It answers at the moment when that changes. While it does not answer, the last table counts; when it does not
- * take the replica's own token any more, the replica is none.
+ * Keeps the table of a replica equal to that of the store which makes the tokens (the writer): of all addresses that are known, the one
+ * that proves to be it. It answers at the moment when the table changes. Only what the cluster has signed counts, and nothing that is
+ * older than what is known. While the writer does not answer, the last table counts; when it does not take the replica's own token any
+ * more, the replica is none.
  */
 export class TokenFollower {
   /** Resolves with the reason when the writer has turned the replica out; never otherwise. */
@@ -49,7 +50,6 @@ export class TokenFollower {
   #tellOver: (reason: CalyxError) => void = () => undefined;
   #loop: Promise<void> = Promise.resolve();
   #toldAt: number | undefined;
-  #version: number | undefined;
   /** The writer, while it answers. */
   #client: JsonClient | undefined;
   #writer: URL | undefined;
@@ -105,7 +105,7 @@ export class TokenFollower {
         await this.#clock.sleep(this.#problem === undefined ? Math.max(0, pauseMs) : RETRY_MS, signal);
         askedAt = this.#clock.now();
         if (this.#client === undefined) await this.#find(signal);
-        else this.#take(await ask(this.#client, this.#version, signal));
+        else this.#take(this.#client.url, await ask(this.#client, this.#options.table.version, signal));
       } catch (error) {
         if (signal.aborted) return;
         if (isFinal(error)) {
@@ -120,7 +120,7 @@ export class TokenFollower {
     }
   }
 
-  /** Asks all stores at once: those that are replicas, or do not answer, do not hold up the one that counts. */
+  /** Asks at all addresses at once: those of replicas, or where nobody answers, do not hold up the one that counts. */
   async #find(signal: AbortSignal): Promise<void> {
     const { urls, credential } = this.#options.access;
     const stop = new AbortController();
@@ -133,31 +133,28 @@ export class TokenFollower {
         void client.close();
       }
     });
-    try {
-      const { url, answer } = await Promise.any(asked);
-      this.#writer = url;
-      this.#client = new JsonClient(url, { credential, timeoutMs: POLL_TIMEOUT_MS });
-      this.#take(answer);
-    } catch (error) {
-      signal.throwIfAborted();
-      const failures: unknown[] = error instanceof AggregateError ? error.errors : [error];
-      // Only the writer knows who is turned out: another replica may not have heard of a token yet.
-      const counts = failures.filter((_, index) => !this.#writer || urls[index] === this.#writer);
-      throw counts.find(isFinal) ?? silence(failures);
-    } finally {
+    const { url, answer } = await Promise.any(asked)
+      .catch((error: unknown) => {
+        signal.throwIfAborted();
+        const failures: unknown[] = error instanceof AggregateError ? error.errors : [error];
+        throw failures.find(isFinal) ?? silence(failures);
+      })
       // Nobody waits for them: an answer that is not begun ends only when its connection stands, or cannot.
-      stop.abort();
-    }
+      .finally(() => stop.abort());
+    this.#writer = url;
+    this.#take(url.origin, answer);
+    this.#client = new JsonClient(url, { credential, timeoutMs: POLL_TIMEOUT_MS });
   }
 
-  #take({ version, tokens }: Answer): void {
-    const { table, logger } = this.#options;
-    this.#version = version;
+  /** Throws CalyxError `corrupt` for what the cluster has not signed, or what is older than what is known. */
+  #take(from: string, answer: Answer): void {
+    const { access, table, logger } = this.#options;
+    const written =
+      'tokens' in answer ? table.replace(verified(answer, access.credential.ca, from)).written : undefined;
     this.#toldAt = Date.now();
     if (this.#problem !== undefined) logger.info(`${this.writer} tells its tokens again`);
     this.#problem = undefined;
-    if (tokens === undefined) return;
-    table.replace(tokens).catch((error: unknown) => {
+    written?.catch((error: unknown) => {
       logger.error(
         { err: error },
         'the tokens count, but could not be kept: after a restart an older table would count until the writer answers',
@@ -179,14 +176,21 @@ export class TokenFollower {
 async function ask(client: JsonClient, after: number | undefined, signal: AbortSignal): Promise<Answer> {
   const path = `/v1/access/tokens${after === undefined ? '' : `?after=${after}`}`;
   const parsed = answerSchema.safeParse(await client.json(path, { signal, maxBytes: MAX_TABLE_BYTES }));
-  if (parsed.success && (after !== undefined || parsed.data.tokens !== undefined)) return parsed.data;
+  if (parsed.success && ('tokens' in parsed.data || parsed.data.version === after)) return parsed.data;
   // Not the parser's message, which may quote hashes.
   throw new CalyxError('unavailable', `${client.url} does not tell its tokens as a Calyx store does`, {
     hint: 'check the address; the store may run another version',
   });
 }
 
-/** True if asking again does not help. */
+/** What the answer says, if the cluster says so; both parts are of one moment. */
+function verified({ tokens, denied }: News, ca: string, from: string): ToldTokens {
+  const told = readTokens(tokens, ca, from);
+  if (readDenied(denied, ca, from).version === told.version) return { ...told, denied };
+  throw new CalyxError('corrupt', `what ${from} says of the tokens does not belong together`);
+}
+
+/** True if asking again does not help. It is the writer that says so, for nobody else is asked. */
 function isFinal(error: unknown): error is CalyxError {
   return isCalyxError(error, 'unauthenticated', 'refused');
 }

@@ -12,13 +12,14 @@ import { openDoorkeeper, ownNames, tokenFile, type StoreGate } from '../store-ga
 import { TokenFollower } from './follow-tokens.js';
 import { openReplicaCertificate } from './replica-certificate.js';
 import { readReplica, refuseWriter } from './replica-file.js';
+import { writerAccess } from './writer-access.js';
 
 /** Options of {@link openReplicaGate}. */
 export interface ReplicaGateOptions {
   readonly layout: StoreLayout;
   /** By which clients reach this store, besides those that the machine knows of itself. */
   readonly names: readonly string[];
-  /** The cluster, with a token of role admin for all models. */
+  /** The cluster, with the addresses of its writer and perhaps of others, and a token of role admin for all models. */
   readonly access: SecuredAccess;
   readonly logger: Logger;
   readonly signal: AbortSignal;
@@ -35,7 +36,8 @@ const TIMEOUT_MS = 5_000;
  * admin for all models; `unauthenticated` for one that is not good; `unavailable` if the writer is needed and does not answer
  */
 export async function openReplicaGate(options: ReplicaGateOptions): Promise<StoreGate> {
-  const { layout, access, logger, signal } = options;
+  const { layout, logger, signal } = options;
+  const access = writerAccess(options.access);
   const { ca } = access.credential;
   const fingerprint = certificateFingerprint(ca);
   await refuseWriter(layout);
@@ -70,6 +72,9 @@ export async function openReplicaGate(options: ReplicaGateOptions): Promise<Stor
     const { doorkeeper, audit } = openDoorkeeper(layout, table, logger);
     closers.push(() => audit.close());
     const refuse = (): Promise<never> => Promise.reject(elsewhere());
+    const refuseNow = (): never => {
+      throw elsewhere();
+    };
     return {
       identity: {
         ca,
@@ -77,11 +82,12 @@ export async function openReplicaGate(options: ReplicaGateOptions): Promise<Stor
         serverTls: refuse,
         issue: refuse,
         issueStore: refuse,
-        signRef: () => {
-          throw elsewhere();
-        },
+        signRef: refuseNow,
+        sign: refuseNow,
       },
       table,
+      // There is none if the table was kept by an older version, and the writer has not answered yet.
+      statements: { tokens: refuseNow, denied: () => table.toldDenied ?? refuseNow() },
       doorkeeper,
       tls: () => certificate.current.tls,
       onRenewed: (listener) => void certificate.onRenewed(({ tls }) => listener(tls)),

@@ -2,7 +2,7 @@ import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { identityFile } from '../../../cluster/identity/cluster-identity.js';
-import { readPrivateFile, writePrivateFile } from '../../../cluster/tokens/private-file.js';
+import { readPrivateFile, writePrivateFile } from '../../../storage/files/private-file.js';
 import type { StoreLayout } from '../../../catalog/store-layout.js';
 import { CalyxError, fileError, isCalyxError, systemCode } from '../../../core/errors.js';
 
