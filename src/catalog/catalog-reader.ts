@@ -59,6 +59,8 @@ export const revisionSchema = z.strictObject({
   manifest: z.string().refine(isDigest),
   // As that of a ref.
   signature: z.string().optional(),
+  /** When it was published last, in milliseconds since 1970; older stores did not write it. */
+  publishedAt: z.number().optional(),
 });
 
 /**

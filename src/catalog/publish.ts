@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { z } from 'zod';
+import { wallClock } from '../core/clock.js';
 import { isDigest, type Digest } from '../core/digest.js';
 import { CalyxError, fileError, isCalyxError, systemCode } from '../core/errors.js';
 import { DEFAULT_REF, formatModelName, isRevisionId, type ModelName } from '../core/names.js';
@@ -14,6 +15,7 @@ import { STAGED } from './ingest/importer.js';
 import { decodeManifest, manifestIds } from './manifest-codec.js';
 import type { Manifest } from './manifest.js';
 import { dropRevisions, retiredSchema } from './remove.js';
+import { shareBlobs } from './share-blobs.js';
 import { signed, type SignRef } from './sign-refs.js';
 import type { StoreLayout } from './store-layout.js';
 
@@ -62,17 +64,22 @@ export async function publishStaged(
   if (hasRefs && before !== undefined && before.manifest !== digest) throw otherFiles(model, revision);
   try {
     if (!hasRefs) await dropRevisions(layout, model, revision);
-    await moveBlobs(layout, model, manifest, onMoved);
+    const moved = await moveBlobs(layout, model, manifest, onMoved);
     await makeSnapshot(layout, model, revision, manifest);
     await writeFileAtomically(layout.manifest(digest), bytes);
     const signature =
       sign === undefined || isProvenByManifest(revision, digest)
         ? undefined
         : await sign(revisionStatement(formatModelName(model), revision, digest));
-    const entry = { manifest: digest, ...(signature !== undefined && { signature }) };
+    const entry = {
+      manifest: digest,
+      publishedAt: wallClock.now(),
+      ...(signature !== undefined && { signature }),
+    };
     await writeFileAtomically(layout.revision(model, revision), record(entry));
     const published = await moveRef(layout, model, DEFAULT_REF, { revision, manifest: digest }, sign);
     await rm(staging, { recursive: true, force: true });
+    await shareBlobs(layout, model, moved, onMoved);
     return published;
   } catch (error) {
     throw fileError(error, 'cannot publish', formatModelName(model));
@@ -99,7 +106,7 @@ async function stagedIds(staging: string, bytes: Uint8Array): Promise<{ digest: 
 }
 
 /** Makes `ref` name a revision, with the next generation. Does nothing if it does so already. */
-async function moveRef(
+export async function moveRef(
   layout: StoreLayout,
   model: ModelName,
   name: string,
@@ -142,13 +149,15 @@ export async function repairHubRefs(
   for (const [name, ref] of refs) await repairHubRef(layout, model, name, ref);
 }
 
+/** Returns the blobs that were staged, and are in their places now. */
 async function moveBlobs(
   layout: StoreLayout,
   model: ModelName,
   manifest: Manifest,
   onMoved: (blob: Digest) => void | Promise<void>,
-): Promise<void> {
+): Promise<Digest[]> {
   const blobs = layout.blobs(model);
+  const moved: Digest[] = [];
   await makeDirectories(blobs);
   for (const file of manifest.files) {
     const target = layout.blob(model, file.blob);
@@ -156,6 +165,7 @@ async function moveBlobs(
     // Also over a blob that is there: it may have been damaged, and this one was just read.
     if ((await sizeOf(staged)) === file.size) {
       await rename(staged, target);
+      moved.push(file.blob);
       await onMoved(file.blob);
     } else if ((await sizeOf(target)) !== file.size) {
       throw new CalyxError('corrupt', `the staged copy of ${file.path} is missing or not whole`, {
@@ -164,6 +174,7 @@ async function moveBlobs(
     }
   }
   await syncDirectory(blobs);
+  return moved;
 }
 
 /** The links of a revision. Of one that is there, what is missing or leads elsewhere is put right. */

@@ -1,12 +1,12 @@
-import { rm } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import type { Digest } from '../core/digest.js';
-import { fileError, isCalyxError } from '../core/errors.js';
+import { CalyxError, fileError, isCalyxError } from '../core/errors.js';
 import { DEFAULT_REF, formatModelName, isRevisionId, type ModelName } from '../core/names.js';
 import { syncDirectory, writeFileAtomically } from '../storage/files/durable.js';
 import { listNames, readRecord, refSchema, revisionSchema, type DiskCatalog } from './catalog-reader.js';
-import { sizeOf } from '../storage/files/size-of.js';
+import { pinNames } from './pins.js';
 import type { StoreLayout } from './store-layout.js';
 
 /** What a removal freed. */
@@ -37,7 +37,7 @@ export async function removeModel(
     if ((await listNames(layout.own)).includes('refs')) await syncDirectory(layout.allRefs);
     const blobs = await listNames(layout.blobs(model));
     let bytes = 0;
-    for (const blob of blobs) bytes += (await sizeOf(layout.blob(model, blob))) ?? 0;
+    for (const blob of blobs) bytes += await bytesOfItsOwn(layout.blob(model, blob));
     for (const path of [
       layout.model(model),
       layout.staging(model),
@@ -46,6 +46,8 @@ export async function removeModel(
       await rm(path, { recursive: true, force: true });
     }
     await dropRevisions(layout, model);
+    await rm(layout.removing(model), { recursive: true, force: true });
+    await rm(layout.source(model), { force: true });
     await rm(layout.revisions(model), { recursive: true, force: true });
     return { blobs, bytes };
   } catch (error) {
@@ -53,7 +55,18 @@ export async function removeModel(
   }
 }
 
-/** Throws CalyxError `not-found` if there is nothing of this model that {@link removeModel} could remove. */
+/** What removing a file frees: nothing as long as it has another name, such as that of another model's blob. */
+async function bytesOfItsOwn(path: string): Promise<number> {
+  return stat(path).then(
+    (info) => (info.isFile() && info.nlink === 1 ? info.size : 0),
+    () => 0,
+  );
+}
+
+/**
+ * Throws CalyxError `not-found` if there is nothing of this model that {@link removeModel} could remove, `refused` if a pin keeps
+ * one of its revisions.
+ */
 export async function checkRemovable(
   layout: StoreLayout,
   catalog: DiskCatalog,
@@ -63,6 +76,13 @@ export async function checkRemovable(
   const ours = [layout.refs(model), layout.staging(model), layout.revisions(model)];
   const left = await Promise.all(ours.map(listNames));
   if (left.flat().length === 0) await catalog.resolve({ model, revision: DEFAULT_REF });
+  const [pin] = await pinNames(layout, model);
+  if (pin !== undefined) {
+    const name = formatModelName(model);
+    throw new CalyxError('refused', `${name} has a pinned revision: ${pin}`, {
+      hint: `take its pins away first: calyx unpin ${name} ${pin}`,
+    });
+  }
 }
 
 /** Remembers the highest generation, because a ref's generation never falls: whoever saw a higher one would not follow. */
@@ -95,7 +115,10 @@ export async function dropRevisions(layout: StoreLayout, model: ModelName, keep?
   }
 }
 
-/** Two models with the same content share one manifest. Undefined if it cannot be told because a record is damaged. */
+/**
+ * The manifests that all models name, without those of one model's revisions other than `keep`: two models with the same content
+ * share one. Undefined if it cannot be told because a record is damaged.
+ */
 async function manifestsOfOthers(
   layout: StoreLayout,
   model: ModelName,

@@ -6,16 +6,18 @@ import { Recent } from '../core/recent.js';
 /** Somebody who uses a revision. */
 export interface RevisionUser {
   readonly revision: string;
-  /** Who: an address. */
+  /** Who: an address, or a node. */
   readonly by: string;
   /** Since the last read; undefined if the user only has files open. */
   readonly idleMs: number | undefined;
   /** How many files are open. */
   readonly open: number;
+  /** True if it is a node that runs blocks of it. */
+  readonly node?: boolean;
 }
 
 /** NFSv3 has no open: who read within this time may read on. */
-const IN_USE_MS = 600_000;
+export const IN_USE_MS = 600_000;
 /** Pairs of a revision and a user that has nothing open which are remembered. */
 const KEPT_READERS = 65_536;
 
@@ -59,6 +61,24 @@ export class RevisionUsage {
       this.#openers.delete(use.key);
       this.#readers.set(use.key, use);
     };
+  }
+
+  /** Somebody has read of it so long ago, as was written down before. */
+  restore(revision: FileNode['revision'], by: string, idleMs: number): void {
+    this.#use({ revision }, by).lastRead = this.#clock.now() - idleMs;
+  }
+
+  /** Those who read last, to be written down: for how long each has not read. */
+  recent(
+    most: number,
+  ): { readonly model: string; readonly revision: string; readonly by: string; readonly idleMs: number }[] {
+    const now = this.#clock.now();
+    return [...this.#readers.values(), ...this.#openers.values()]
+      .slice(-most)
+      .flatMap(({ model, revision, by, lastRead, open }) => {
+        if (open === 0 && lastRead === undefined) return [];
+        return [{ model, revision, by, idleMs: open > 0 ? 0 : now - (lastRead ?? now) }];
+      });
   }
 
   /** Who uses a model now: has a file open, or read one within the last ten minutes. */

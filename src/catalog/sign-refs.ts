@@ -42,8 +42,7 @@ export async function signRefs(
         if (record === undefined || isProvenByManifest(revision, record.manifest)) continue;
         const statement = revisionStatement(formatModelName(model), revision, record.manifest);
         if (verifyRef(statement, record.signature ?? '', signer.ca)) continue;
-        const { manifest } = record;
-        const renewed = { manifest, signature: signer.signRef(statement) };
+        const renewed = { ...record, signature: signer.signRef(statement) };
         await writeFileAtomically(layout.revision(model, revision), `${JSON.stringify(renewed)}\n`);
         count += 1;
       }

@@ -30,16 +30,54 @@ export class StoreLayout {
 
   /** Manifests by digest, for all models. */
   manifest(digest: Digest): string {
-    return join(this.own, 'manifests', `${digest}.json`);
+    return join(this.manifests, `${digest}.json`);
   }
 
   /** Which manifest a revision of a model has. */
   revisions(model: ModelName): string {
-    return join(this.own, 'revisions', cacheFolder(model));
+    return join(this.allRevisions, cacheFolder(model));
   }
 
   revision(model: ModelName, revision: string): string {
     return join(this.revisions(model), `${revision}.json`);
+  }
+
+  /** The revisions of all models. */
+  get allRevisions(): string {
+    return join(this.own, 'revisions');
+  }
+
+  /** Of all models, revisions that were removed whose files are still being removed; a kill leaves them to the next removal. */
+  get allRemoving(): string {
+    return join(this.own, 'removing');
+  }
+
+  removing(model: ModelName): string {
+    return join(this.allRemoving, cacheFolder(model));
+  }
+
+  /** The pins of a model: names that keep a revision from being removed. */
+  pins(model: ModelName): string {
+    return join(this.own, 'pins', cacheFolder(model));
+  }
+
+  pin(model: ModelName, name: string): string {
+    return join(this.pins(model), `${name}.json`);
+  }
+
+  /** Where a model was added from. */
+  source(model: ModelName): string {
+    return join(this.own, 'sources', `${cacheFolder(model)}.json`);
+  }
+
+  /** Who read what, as a store last wrote it down. */
+  get usage(): string {
+    return join(this.own, 'usage.json');
+  }
+
+  /** Manifests of all models. */
+  get manifests(): string {
+    return join(this.own, 'manifests');
   }
 
   /** The refs of all models; a model exists if it has one. */
@@ -65,9 +103,14 @@ export class StoreLayout {
     return join(this.own, 'beside', cacheFolder(model), name);
   }
 
+  /** Models that are gathered before they are published. */
+  get allStaging(): string {
+    return join(this.own, 'staging');
+  }
+
   /** Where a model is gathered before it is published. */
   staging(model: ModelName): string {
-    return join(this.own, 'staging', cacheFolder(model));
+    return join(this.allStaging, cacheFolder(model));
   }
 
   /** Sockets of the processes that add the model or remove it; outside of the staging area, which publishing deletes. */

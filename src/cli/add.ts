@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander';
-import { addModel, type Added } from '../app/catalog/add-model.js';
-import { addRemote } from '../app/catalog/add-remote.js';
+import { addFrom, type AddFromOptions } from '../app/catalog/add-from.js';
+import type { Added } from '../app/catalog/add-model.js';
 import { describeSource, nameOfSource, parseAddSource, type AddSource } from '../app/catalog/add-source.js';
 import { openRemote } from '../app/catalog/open-remote.js';
 import { planDirectory, planFromRemote, type AddPlan } from '../app/catalog/plan-add.js';
@@ -89,26 +89,18 @@ async function addSource(
   signal: AbortSignal,
 ): Promise<Added> {
   const bar = progressBar(source.kind === 'directory' ? 'adding' : 'fetching');
-  const common = {
+  const common: AddFromOptions = {
     dataDirectory: chosenDirectory(options.data, defaultDataDirectory),
     model,
-    patterns: options,
+    patterns: { include: options.include, exclude: options.exclude },
+    mode: options.link === true ? 'link' : options.reflink === true ? 'reflink' : 'copy',
     signal,
     onTotal: (bytes: number) => bar.start(bytes),
     onBytes: (bytes: number) => bar.add(bytes),
     onNotice: note,
   };
   try {
-    if (source.kind === 'directory') {
-      const mode = options.link === true ? 'link' : options.reflink === true ? 'reflink' : 'copy';
-      return await addModel({ ...common, ...source, mode });
-    }
-    const remote = await openRemote(source, signal, note);
-    try {
-      return await addRemote({ ...common, remote });
-    } finally {
-      await remote.close();
-    }
+    return await addFrom(source, common);
   } finally {
     bar.stop();
   }

@@ -10,8 +10,13 @@ export type Register = (program: Command) => void;
 export const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['inspect', async () => (await import('./inspect.js')).inspectCommand],
   ['add', async () => (await import('./add.js')).addCommand],
+  ['update', async () => (await import('./update.js')).updateCommand],
   ['list', async () => (await import('./list.js')).listCommand],
   ['verify', async () => (await import('./verify.js')).verifyCommand],
+  ['rollback', async () => (await import('./rollback.js')).rollbackCommand],
+  ['pin', async () => (await import('./pin.js')).pinCommand],
+  ['unpin', async () => (await import('./pin.js')).unpinCommand],
+  ['gc', async () => (await import('./gc.js')).gcCommand],
   ['remove', async () => (await import('./remove.js')).removeCommand],
   ['store', async () => (await import('./store.js')).storeCommand],
   ['token', async () => (await import('./token.js')).tokenCommand],

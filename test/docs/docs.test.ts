@@ -18,6 +18,7 @@ const PAGES = [
   'docs/nfs-conformance.md',
   'docs/nfs.md',
   'docs/performance.md',
+  'docs/revisions.md',
   'docs/security.md',
   'docs/sources.md',
 ];

@@ -133,7 +133,10 @@ const CODES: Readonly<Record<number, ErrorCode>> = {
   404: 'not-found',
 };
 /** Doors that tell of several models. */
-const LISTS = ['GET /v1/models', 'GET /api/models', 'GET /tree/models', 'GET /v1/nodes', 'GET /v1/tokens'];
+const LISTS = [
+  ...['GET /v1/models', 'GET /api/models', 'GET /tree/models'],
+  ...['GET /v1/nodes', 'GET /v1/tokens', 'POST /v1/gc'],
+];
 /** What of acme/tiny stands in them; its node, and the token of it. */
 const LISTED = /acme/;
 

@@ -76,6 +76,17 @@ export async function questionFor(door: string, { column, token }: Comer, places
       const path = `/v1/tokens/${places.victimId}`;
       return { ...just, path, route: '/v1/tokens/:id', manages: 'token revoke' };
     }
+    case 'GET /v1/models/acme/tiny/revisions':
+      return { ...just, route: '/v1/models/:org/:name/revisions' };
+    case 'PUT /v1/models/acme/tiny/refs/main':
+      // It names that already, so that nothing moves under the others.
+      return { ...just, route: '/v1/models/:org/:name/refs/:called', body: { revision: places.revision }, manages: 'rollback' }; // prettier-ignore
+    case 'PUT /v1/models/acme/tiny/pins/kept':
+      return { ...just, route: '/v1/models/:org/:name/pins/:called', body: { revision: places.revision }, manages: 'pin' }; // prettier-ignore
+    case 'DELETE /v1/models/acme/tiny/pins/kept':
+      return { ...just, route: '/v1/models/:org/:name/pins/:called', manages: 'unpin' };
+    case 'POST /v1/gc':
+      return { ...just, body: {}, manages: 'gc' };
     case 'DELETE /v1/models/acme/doomed':
       return { ...just, route: '/v1/models/:org/:name', manages: 'remove' };
     case 'GET /v1/nothing (there is no such route)':

@@ -184,17 +184,6 @@ describe('a directory that holds something else', () => {
     ["a store's data", async (into: string) => calyx('add', TINY, '--name', 'a/b', '--data', into)],
     ['a slice of another model', async (into: string) => fetchJson(into, 'qwen3', '--blocks', '0:1')],
     [
-      'a slice of another revision',
-      async (into: string) => {
-        await fetchJson(into, 'tiny-calyx', '--blocks', '0:1');
-        const about = await readFile(join(into, 'slice.json'), 'utf8');
-        await writeFile(
-          join(into, 'slice.json'),
-          about.replace(revisions.get('tiny-calyx') ?? '', '0'.repeat(40)),
-        );
-      },
-    ],
-    [
       'an unfinished slice of another model',
       async (into: string) => {
         await fetchJson(into, 'qwen3', '--blocks', '0:1');

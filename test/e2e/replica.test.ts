@@ -1,4 +1,4 @@
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
 import { join } from 'node:path';
@@ -244,6 +244,48 @@ describe('a replica', () => {
     expect(twice.stderr).toContain('has the key of a cluster of its own');
     expect(twice.stderr).toContain(`remove ${own}/.calyx/cluster`);
   }, 60_000);
+
+  it('shows a rollback as soon as it has the ref, and of two stores the newer answer counts', async () => {
+    const directory = join(testDirectory(), 'writer');
+    const model = join(testDirectory(), 'model');
+    await cp(TINY, model, { recursive: true });
+    const add = (): Promise<Record<string, unknown>> =>
+      calyxJson('add', model, '--name', 'org/tiny', '--data', directory);
+    const { revision } = await add();
+    await writeFile(join(model, 'note.txt'), 'newer');
+    const newer = (await add())['revision'];
+    const store = await startStore(directory, { args: ['--tls'] });
+    onTestFinished(() => store.stop().then(() => undefined));
+    const own = await clusterCertificate(join(directory, '.calyx/cluster/identity.pem'));
+    const admin = await newToken('admin', { store: directory });
+    const copy = await copyOfStore(directory);
+    const replica = await startReplica(copy, admin.line);
+    const mainAt = async (url: string): Promise<unknown> => {
+      const { body } = await ask(`${url}/v1/models/org/tiny/revisions/main`, admin.text, { ca: own });
+      return (JSON.parse(body) as { revision: string }).revision;
+    };
+    expect(await mainAt(replica.url)).toBe(newer);
+    const refused = await startCalyx(['rollback', 'org/tiny', String(revision), '--data', copy]).ended;
+    expect([refused.code, refused.stderr]).toEqual([
+      1,
+      expect.stringContaining('is the directory of a replica'),
+    ]);
+    await calyxJson('rollback', 'org/tiny', String(revision), '--data', directory);
+    expect(await mainAt(store.url)).toBe(revision);
+    // Who asks both follows the store that knows more.
+    const env = { CALYX_STORE: admin.line };
+    const args = ['--blocks', '0:1', '--store', `${replica.url},${store.url}`, '--json'];
+    const fetched = await startCalyx(
+      ['fetch', 'org/tiny', ...args, '--into', join(testDirectory(), 'slice')],
+      env,
+    ).ended;
+    expect(JSON.parse(fetched.stdout)).toMatchObject({ revision });
+    // As rsync does it.
+    await cp(join(directory, '.calyx/refs'), join(copy, '.calyx/refs'), { recursive: true, force: true });
+    const copiedAt = performance.now();
+    while ((await mainAt(replica.url)) !== revision)
+      expect(performance.now() - copiedAt).toBeLessThan(REVOKED_WITHIN_MS);
+  });
 
   it('serves a ref that is forged, and says so, and who has joined refuses it', async () => {
     const admin = await newToken('admin');

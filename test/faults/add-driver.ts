@@ -1,5 +1,6 @@
 import fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
+import { collectGarbage } from '../../src/catalog/gc/collect-garbage.js';
 import { stageModel, type ImportMode } from '../../src/catalog/ingest/stage-model.js';
 import { HashPool } from '../../src/catalog/ingest/hash-pool.js';
 import { publishStaged } from '../../src/catalog/publish.js';
@@ -11,7 +12,7 @@ import { parseModelName } from '../../src/core/names.js';
 
 /** What the process that runs this file is asked to do, as JSON in its only argument. */
 export interface DriverTask {
-  readonly do: 'add' | 'publish' | 'remove';
+  readonly do: 'add' | 'publish' | 'remove' | 'gc';
   readonly data: string;
   readonly source: string;
   readonly model: string;
@@ -20,12 +21,15 @@ export interface DriverTask {
   readonly threads?: number;
   /** Kills itself before this call, of those that change the file system, counted from 1. */
   readonly killBefore?: number;
+  /** For gc: the time of day, if not the machine's. */
+  readonly now?: number;
 }
 
 /** What it prints as its last line. */
 export interface DriverAnswer {
   readonly revision?: string;
   readonly importedBytes?: number;
+  readonly freedBytes?: number;
   readonly code?: string;
   readonly message?: string;
 }
@@ -33,7 +37,7 @@ export interface DriverAnswer {
 /** Every import of these functions sees the replaced ones: Node keeps the bindings of its own modules in step. */
 function killBefore(call: number): void {
   let count = 0;
-  for (const name of ['mkdir', 'open', 'rename', 'rm', 'symlink'] as const) {
+  for (const name of ['mkdir', 'open', 'rename', 'rm', 'rmdir', 'symlink', 'link'] as const) {
     const original = fs[name] as (...input: unknown[]) => unknown;
     const replaced = (...input: unknown[]): unknown => {
       count += 1;
@@ -53,6 +57,16 @@ async function run(task: DriverTask): Promise<DriverAnswer> {
   if (task.do === 'remove') {
     await removeModel(layout, new DiskCatalog(layout), model);
     return {};
+  }
+  if (task.do === 'gc') {
+    const report = await collectGarbage(layout, new DiskCatalog(layout), {
+      usersOf: () => [],
+      lock: () => Promise.resolve(() => Promise.resolve()),
+      onForgotten: () => undefined,
+      onRemoved: () => Promise.resolve(),
+      ...(task.now === undefined ? {} : { now: task.now }),
+    });
+    return { freedBytes: report.bytes };
   }
   const pool = new HashPool({ threads: task.threads ?? 2 });
   const { importedBytes } = await stageModel(layout, {

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { ModelName } from '../../core/names.js';
+import { rememberSource } from '../../catalog/added-from.js';
 import { idOfCacheBlob, type CacheSnapshot } from '../../catalog/ingest/cache-snapshot.js';
 import { gitBlobId } from '../../catalog/ingest/git-blob.js';
 import { fileFilter, type FilePatterns } from '../../catalog/ingest/path-pattern.js';
@@ -25,6 +26,8 @@ export interface AddOptions {
   /** Which of its files are taken. @default all */
   readonly patterns?: FilePatterns;
   readonly mode: ImportMode;
+  /** Copies only files that changed since an earlier revision. @default false */
+  readonly reuse?: boolean;
   readonly signal: AbortSignal;
   readonly onTotal?: (bytes: number) => void;
   readonly onBytes?: OnBytes;
@@ -68,6 +71,7 @@ export async function addModel(options: AddOptions): Promise<Added> {
     if (options.snapshot !== undefined) await checkCache(source.files, staged.manifest, signal);
     signal.throwIfAborted();
     const { ref, moved } = await commandManager(layout, signal).publish(model, staged.revision);
+    await rememberSource(layout, model, { source: directory, mode: options.mode, ...options.patterns });
     const { manifest, importedBytes } = staged;
     return {
       revision: ref.revision,

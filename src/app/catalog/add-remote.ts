@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { rememberSource } from '../../catalog/added-from.js';
 import { DiskCatalog } from '../../catalog/catalog-reader.js';
 import { download, planDownload, type DownloadPlan } from '../../catalog/ingest/download.js';
 import { HashPool, type OnBytes } from '../../catalog/ingest/hash-pool.js';
@@ -24,6 +25,8 @@ import type { Added } from './add-model.js';
 export interface AddRemoteOptions {
   readonly dataDirectory: string;
   readonly remote: RemoteModel;
+  /** As `calyx add` takes it, to be remembered. @default nothing is */
+  readonly source?: string;
   readonly model: ModelName;
   readonly patterns?: FilePatterns;
   readonly signal: AbortSignal;
@@ -85,6 +88,8 @@ export async function addRemote(options: AddRemoteOptions): Promise<Added> {
     }
     signal.throwIfAborted();
     const { ref, moved } = await commandManager(layout, signal).publish(model, staged);
+    if (options.source !== undefined)
+      await rememberSource(layout, model, { source: options.source, ...options.patterns });
     const { manifest } = await new DiskCatalog(layout).resolve({ model, revision: ref.revision });
     const { revision, generation } = ref;
     return {

@@ -106,5 +106,6 @@ function checkRevision(text: string): string {
 /** How messages call a source. */
 export function describeSource(source: AddSource): string {
   if (source.kind === 'directory') return source.directory;
-  return `${source.endpoint.origin}/${formatModelName(source.repo)}@${source.revision}`;
+  const { endpoint, repo, revision } = source;
+  return `${endpoint.origin}${endpoint.pathname.replace(/\/$/, '')}/${formatModelName(repo)}@${revision}`;
 }

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { isCalyxError } from '../../core/errors.js';
 import { DEFAULT_REF, formatModelName, type ModelName } from '../../core/names.js';
-import { DiskCatalog } from '../../catalog/catalog-reader.js';
+import { DiskCatalog, unknownModel } from '../../catalog/catalog-reader.js';
 import { StoreLayout } from '../../catalog/store-layout.js';
 
 /** A published model, as its ref `main` shows it. */
@@ -21,10 +21,13 @@ export interface DamagedModel {
 }
 
 /** The models in a store's data directory, by name; one that is damaged does not hide the others. */
-export async function listModels(dataDirectory: string): Promise<(ModelSummary | DamagedModel)[]> {
+export async function listModels(
+  dataDirectory: string,
+  only?: ModelName,
+): Promise<(ModelSummary | DamagedModel)[]> {
   const catalog = new DiskCatalog(new StoreLayout(resolve(dataDirectory)));
   const summaries: (ModelSummary | DamagedModel)[] = [];
-  for (const model of await catalog.models()) {
+  for (const model of await chosenModels(catalog, only)) {
     try {
       summaries.push(await summarize(catalog, model));
     } catch (error) {
@@ -33,6 +36,15 @@ export async function listModels(dataDirectory: string): Promise<(ModelSummary |
     }
   }
   return summaries;
+}
+
+/** One model, or all. Throws CalyxError `not-found` if that one is not there. */
+export async function chosenModels(catalog: DiskCatalog, only: ModelName | undefined): Promise<ModelName[]> {
+  const all = await catalog.models();
+  if (only === undefined) return all;
+  const name = formatModelName(only);
+  if (!all.some((model) => formatModelName(model) === name)) throw unknownModel(only, all);
+  return [only];
 }
 
 async function summarize(catalog: DiskCatalog, model: ModelName): Promise<ModelSummary> {

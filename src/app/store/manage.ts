@@ -7,19 +7,29 @@ import { publishStaged, type Published } from '../../catalog/publish.js';
 import { checkRemovable, removeModel, type Removed } from '../../catalog/remove.js';
 import type { RevisionUser } from '../../catalog/revision-usage.js';
 import { formatSeconds } from '../../core/units.js';
+import { contentsOf, type UsersOf } from '../../catalog/gc/choose-expired.js';
+import { surveyModel } from '../../catalog/gc/model-survey.js';
+import { wallClock } from '../../core/clock.js';
 import type { SignRef } from '../../catalog/sign-refs.js';
 import type { StoreLayout } from '../../catalog/store-layout.js';
 import { isCalyxError } from '../../core/errors.js';
 import type { Operation } from './management-door.js';
 import { lockModel } from './model-lock.js';
+import {
+  commandRevisions,
+  ownRevisions,
+  revisionOperations,
+  type RevisionManager,
+} from './manage-revisions.js';
 import { commandOwner } from './owner-commands.js';
+import { StoreUsage } from './store-usage.js';
 
 const inputSchema = z.strictObject({ model: z.string(), force: z.boolean().optional() });
 const publishedSchema = z.object({ ref: refSchema, moved: z.boolean() });
 const removedSchema = z.object({ blobs: z.array(z.string()), bytes: z.number() });
 
 /** What only the owner of a data directory may do. */
-export interface StoreManager {
+export interface StoreManager extends RevisionManager {
   /**
    * @param staged the revision that is staged, if it is known: if an owner dies before it can answer, it tells whether that
    * had published it
@@ -38,8 +48,9 @@ export interface ManagerHooks {
   onReplaced(blob: Digest): Promise<void>;
   /** Told after the catalog has changed. */
   onChanged(): void;
-  /** Who uses a model now. */
+  /** Who has mounted a model and uses it now. */
   usersOf(model: ModelName): readonly RevisionUser[];
+  readonly allUsersOf: UsersOf;
   /** Signs what a ref says; without it, refs that move have no signature. */
   readonly sign?: SignRef;
 }
@@ -48,6 +59,7 @@ const NO_HOOKS: ManagerHooks = {
   onReplaced: () => Promise.resolve(),
   onChanged: () => undefined,
   usersOf: () => [],
+  allUsersOf: () => [],
 };
 
 /** The manager of a process that owns the directory. */
@@ -63,17 +75,29 @@ export function ownManager(
     last = turn.catch(() => undefined);
     return turn;
   };
+  // Who has read by HTTP may be done; who is reading is not.
+  const readersNow = async (model: ModelName): Promise<readonly RevisionUser[]> => {
+    const survey = await surveyModel(layout, catalog, model, wallClock.now()).catch(ifDamaged);
+    const users = survey === undefined ? [] : hooks.allUsersOf(model, contentsOf(survey));
+    return users.filter(({ open, node }) => open > 0 && node !== true);
+  };
   return {
+    ...ownRevisions(layout, catalog, hooks, inTurn),
     publish: (model) =>
       inTurn(() => publishStaged(layout, model, (blob) => hooks.onReplaced(blob), hooks.sign)),
     remove: (model, force) =>
       inTurn(async () => {
-        if (!force) checkUnused(model, hooks.usersOf(model));
+        if (!force) checkUnused(model, [...hooks.usersOf(model), ...(await readersNow(model))]);
         const removed = await removeModel(layout, catalog, model);
         for (const blob of removed.blobs) await hooks.onReplaced(blob);
         return removed;
       }),
   };
+}
+
+/** What is to go need not be whole. */
+function ifDamaged(error: unknown): undefined {
+  if (!isCalyxError(error, 'corrupt')) throw error;
 }
 
 function checkUnused(model: ModelName, users: readonly RevisionUser[]): void {
@@ -87,13 +111,14 @@ function checkUnused(model: ModelName, users: readonly RevisionUser[]): void {
   const more = new Set(users.map(({ by }) => by)).size - 1;
   const others = more > 0 ? `, and ${more} more use it` : '';
   throw new CalyxError('refused', `${formatModelName(model)} is in use: ${first.by} ${since}${others}`, {
-    hint: 'unmount it there and wait ten minutes, or remove it under its readers with --force',
+    hint: 'wait until it is done (a mount: unmount it and wait ten minutes), or remove it under its readers with --force',
   });
 }
 
 /** What commands ask a manager's owner by name. */
 export function managerOperations(manager: StoreManager): Readonly<Record<string, Operation>> {
   return {
+    ...revisionOperations(manager),
     publish: (input) => manager.publish(parseModelName(inputSchema.parse(input).model)),
     remove: (input) => {
       const { model, force } = inputSchema.parse(input);
@@ -104,14 +129,18 @@ export function managerOperations(manager: StoreManager): Readonly<Record<string
 
 /** The manager for a command: the store that owns the directory, or if none runs the command itself. */
 export function commandManager(layout: StoreLayout, signal: AbortSignal): StoreManager {
-  const own = (): StoreManager => ownManager(layout, new DiskCatalog(layout));
+  const own = async (): Promise<StoreManager> => {
+    const { allUsersOf } = await StoreUsage.load(layout);
+    return ownManager(layout, new DiskCatalog(layout), { ...NO_HOOKS, allUsersOf });
+  };
   return {
+    ...commandRevisions(layout, own, signal),
     publish: async (model, staged) => {
       const command = {
         operation: 'publish',
         input: { model: formatModelName(model) },
         answer: publishedSchema,
-        here: () => own().publish(model),
+        here: async () => (await own()).publish(model),
       };
       try {
         return await commandOwner(layout, command, signal);
@@ -132,7 +161,7 @@ export function commandManager(layout: StoreLayout, signal: AbortSignal): StoreM
           operation: 'remove',
           input: { model: formatModelName(model), force },
           answer: removedSchema,
-          here: () => own().remove(model, force),
+          here: async () => (await own()).remove(model, force),
         };
         return await commandOwner(layout, command, signal);
       } finally {

@@ -15,7 +15,7 @@ import type { StoreManager } from './manage.js';
  */
 export function managementRoutes(
   server: FastifyInstance,
-  manager: StoreManager,
+  manager: Pick<StoreManager, 'publish' | 'remove'>,
   tell: (decision: Decision) => void,
 ): void {
   server.delete<{ Params: { org: string; name: string }; Querystring: { force?: string } }>(

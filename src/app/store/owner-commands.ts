@@ -64,7 +64,7 @@ export function localTokenPath(layout: StoreLayout): string {
 const MAX_TOKEN_BYTES = 1024;
 
 /** That token; undefined if no store has run on the directory yet. Throws CalyxError `refused` for who may not read it. */
-async function readLocalToken(layout: StoreLayout): Promise<string | undefined> {
+export async function readLocalToken(layout: StoreLayout): Promise<string | undefined> {
   const path = localTokenPath(layout);
   try {
     return (await readPrivateFile(path, MAX_TOKEN_BYTES))?.trim();

@@ -4,7 +4,6 @@ import { CachedCatalog } from '../../catalog/cached-catalog.js';
 import { DiskCatalog } from '../../catalog/catalog-reader.js';
 import { repairHubRefs } from '../../catalog/publish.js';
 import { checkRefs, signRefs } from '../../catalog/sign-refs.js';
-import { RevisionUsage } from '../../catalog/revision-usage.js';
 import { StoreLayout } from '../../catalog/store-layout.js';
 import { accessRoutes } from '../../cluster/access-routes.js';
 import { NodeRegistry } from '../../cluster/node-registry.js';
@@ -23,6 +22,7 @@ import {
 import { FairShare } from '../../protocols/http/fair-share.js';
 import { isLoopback } from '../../protocols/http/guard.js';
 import { healthRoutes } from '../../protocols/http/health-routes.js';
+import type { ReadContent } from '../../protocols/http/send-file.js';
 import { hubRoutes } from '../../protocols/http/hub/hub-routes.js';
 import { BufferPool } from '../../storage/buffer-pool.js';
 import { acquireOwnership } from '../../storage/files/ownership.js';
@@ -33,6 +33,9 @@ import type { SecuredAccess } from '../node/secured-access.js';
 import { ownManager, managerOperations, type StoreManager } from './manage.js';
 import { managementDoor, type Management } from './management-door.js';
 import { managementRoutes } from './management-routes.js';
+import { revisionRoutes } from './revision-routes.js';
+import { StoreUsage } from './store-usage.js';
+import { summarizeRevisions } from './revision-summary.js';
 import { ModelViews } from './model-views.js';
 import { reachableHost } from './reachable-host.js';
 import { CALYX_VERSION } from '../version.js';
@@ -129,13 +132,18 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     await putRefsRight(layout, catalog, gate, config.logger);
     // The files of blobs stay open: one that was removed would keep its space, one that was repaired would stay damaged.
     const shown = new CachedCatalog(catalog);
-    const usage = new RevisionUsage();
+    const registry = new NodeRegistry();
+    const usage = await StoreUsage.load(layout, registry);
+    const { allUsersOf } = usage;
+    closers.splice(1, 0, () => usage.close().catch(() => undefined));
+    usage.keepSaving((error) => config.logger.error({ err: error }, 'who reads could not be written down'));
     const manager = replica
-      ? noManager(replica)
+      ? noManager(replica, (model) => summarizeRevisions(layout, catalog, model, allUsersOf))
       : ownManager(layout, catalog, {
           onReplaced: (blob) => directory.forget(blob),
           onChanged: () => shown.invalidate(),
-          usersOf: (model) => usage.usersOf(model),
+          usersOf: (model) => usage.nfs.usersOf(model),
+          allUsersOf,
           sign: (statement) => gate.identity.signRef(statement),
         });
     const { doorkeeper, table, statements, identity } = gate;
@@ -147,7 +155,6 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
       doorkeeper,
       door: 'http',
     });
-    const registry = new NodeRegistry();
     table.onRevoked((id) => registry.removeOf(id));
     const nfsReads = new MeterLayer(source);
     let nfs: RunningNfs | undefined;
@@ -164,6 +171,7 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
       view: (grant: Grant) => views.of(grant),
       share: new FairShare(),
       onSent: (bytes: number) => blobBytesSent.inc(bytes),
+      reading: (what: ReadContent, by: string) => usage.startReading(what, by),
       onCutOff: (url: string, error: unknown) =>
         config.logger.error({ err: error, url }, 'an answer was cut off'),
     };
@@ -184,6 +192,7 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
       decided: (decision) => doorkeeper.decided(decision),
     });
     managementRoutes(server, manager, (decision) => doorkeeper.decided(decision));
+    revisionRoutes(server, manager, (decision) => doorkeeper.decided(decision));
     healthRoutes(server, metrics);
     server.get('/v1/status', { config: { access: 'read' } }, async () => {
       const sent = await blobBytesSent.get();
@@ -200,7 +209,7 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     let nfsProblem: CalyxError | undefined;
     if (config.nfs !== undefined) {
       try {
-        const parts = { catalog: shown, source: nfsReads, usage, logger: config.logger };
+        const parts = { catalog: shown, source: nfsReads, usage: usage.nfs, logger: config.logger };
         nfs = await serveNfs(config.nfs, { ...parts, tls: () => gate.tls(), doorkeeper });
       } catch (error) {
         if (config.nfsOptional !== true || !isCalyxError(error, 'busy')) throw error;
@@ -268,9 +277,12 @@ function openGateFor(config: StoreConfig, layout: StoreLayout): Promise<StoreGat
 }
 
 /** What is published is signed, and who signs is elsewhere. */
-function noManager(replica: ReplicaState): StoreManager {
+function noManager(replica: ReplicaState, revisions: StoreManager['revisions']): StoreManager {
   const refuse = (): Promise<never> => Promise.reject(replica.elsewhere());
-  return { publish: refuse, remove: refuse };
+  return {
+    ...{ publish: refuse, remove: refuse, pin: refuse, unpin: refuse, rollback: refuse, collect: refuse },
+    revisions,
+  };
 }
 
 /** Brings the refs of the Hugging Face cache layout in step, and signs those that are not signed yet; a replica only tells of them. */

@@ -65,7 +65,8 @@ export interface FetchResult {
 }
 
 /**
- * Writes a slice to a disk: exactly the files of the view `slices/`. Each chunk is verified on entry; a file appears under its
+ * Writes a slice to a disk: exactly the files of the view `slices/`. Of a directory that is a slice of another revision of the same
+ * model, what both have stays. Each chunk is verified on entry; a file appears under its
  * name when it is whole. Killed at any point, the next call goes on without moving verified bytes again.
  *
  * @throws CalyxError `over-budget` or `disk-full` before the first byte, `exists` if the directory holds something else, `corrupt`
@@ -108,7 +109,7 @@ class Fetch {
     const absent: ChunkAt[] = [];
     const present: ChunkAt[] = [...chunksOf(files.filter((file) => !missing.includes(file)))];
     for (const plan of missing) {
-      const expected = new Set(await this.#directory.expectedChunks(plan.name, plan.chunks.length));
+      const expected = new Set(await this.#expectedChunks(plan));
       chunksAt(plan).forEach((chunk, index) => (expected.has(index) ? present : absent).push(chunk));
     }
     const { bytes, chunks } = transferTotals(planChunks(absent, present).transfers);
@@ -116,7 +117,7 @@ class Fetch {
       bytesNeeded: this.#bytesNeeded(),
       bytesFetched: bytes,
       bytesOnDisk: bytesOf(files),
-      budgetNeeded: budgetNeeded(files),
+      budgetNeeded: budgetNeeded(files, await this.#formerBytes(missing)),
       chunks,
       retries: 0,
       parts: wanted,
@@ -125,7 +126,7 @@ class Fetch {
 
   async run(): Promise<FetchResult> {
     const { wanted, files, missing } = await this.#compare();
-    await this.#checkRoom(files, missing);
+    const formerBytes = await this.#checkRoom(files, missing);
     const literal = files.filter(({ chunks }) => chunks.length === 0);
     await this.#directory.saveVerified();
     await this.#drop(files, missing);
@@ -139,7 +140,7 @@ class Fetch {
       bytesNeeded: this.#bytesNeeded(),
       bytesFetched: bytesReceived,
       bytesOnDisk: bytesOf(files),
-      budgetNeeded: budgetNeeded(files),
+      budgetNeeded: budgetNeeded(files, formerBytes),
       chunks,
       retries,
       parts: wanted,
@@ -166,13 +167,31 @@ class Fetch {
     return { wanted, files, missing };
   }
 
-  async #checkRoom(files: readonly FilePlan[], missing: readonly FilePlan[]): Promise<void> {
+  /** Returns the bytes of the largest file of a former revision, which is there beside its successor for a while. */
+  async #checkRoom(files: readonly FilePlan[], missing: readonly FilePlan[]): Promise<number> {
     const { budgetBytes = Infinity, into } = this.#options;
-    checkBudget(files, into, budgetBytes);
-    let needed = 0;
+    const formerBytes = await this.#formerBytes(missing);
+    checkBudget(files, formerBytes, into, budgetBytes);
+    let needed = formerBytes;
     for (const { name, file } of missing)
       needed += Math.max(0, file.size - (await this.#directory.allocatedBytes(name)));
     await checkSpace(into, needed);
+    return formerBytes;
+  }
+
+  async #formerBytes(missing: readonly FilePlan[]): Promise<number> {
+    let most = 0;
+    for (const { name } of missing)
+      if (this.#directory.isFormer(name)) most = Math.max(most, await this.#directory.allocatedBytes(name));
+    return most;
+  }
+
+  /** What of a file need not come: of one of a former revision only a look at its bytes tells, which a mere plan is worth. */
+  async #expectedChunks({ name, chunks }: FilePlan): Promise<Iterable<number>> {
+    const { dryRun = false, signal } = this.#options;
+    if (dryRun && this.#directory.isFormer(name) && (await this.#directory.isShown(name)))
+      return this.#directory.goodChunks(name, chunks, signal);
+    return this.#directory.expectedChunks(name, chunks.length);
   }
 
   /** Files leave the index first, so that it never lists what is not there: those to be dropped, and those not trusted. */
@@ -196,7 +215,8 @@ class Fetch {
           await this.#directory.writeSmall(name, literalBytes(file));
       }
     }
-    await this.#directory.removeFiles(dropped.map(nameOf), expected);
+    const gone = [...dropped.map(nameOf), ...this.#directory.formerBut(expected)];
+    await this.#directory.removeFiles(gone, expected);
   }
 
   /** True if a file says which parts are there. */

@@ -36,7 +36,7 @@ export async function planEmptySlice(options: PlanEmptySliceOptions): Promise<Sl
     chunks: placedChunks(file, manifest),
   }));
   const bytesOnDisk = files.reduce((sum, { file }) => sum + file.size, 0);
-  checkBudget(files, into ?? 'the slice', budgetBytes ?? Infinity);
+  checkBudget(files, 0, into ?? 'the slice', budgetBytes ?? Infinity);
   if (into !== undefined) await checkSpace(into, bytesOnDisk);
   const totals = transferTotals(planChunks(files.flatMap(chunksAt), []).transfers);
   return {

@@ -12,9 +12,13 @@ const DIRECTORY_BYTES = 4 * 4096;
 /** A chunk that came in takes so many bytes in a journal until its file is whole. */
 const JOURNAL_BYTES = 4;
 
-/** The most that the directory takes at any moment while it becomes a slice of these files: the smallest budget that lets it. */
-export function budgetNeeded(files: readonly FilePlan[]): number {
-  let bytes = DIRECTORY_BYTES;
+/**
+ * The most that the directory takes at any moment while it becomes a slice of these files: the smallest budget that lets it.
+ *
+ * @param formerBytes of the largest file of another revision that is there until its successor has taken over what is equal
+ */
+export function budgetNeeded(files: readonly FilePlan[], formerBytes = 0): number {
+  let bytes = DIRECTORY_BYTES + formerBytes;
   for (const { file, chunks } of files) {
     bytes += file.size + RECORD_BYTES + JOURNAL_BYTES * chunks.length;
     // A literal file is written beside the old one and then takes its place.
@@ -24,8 +28,13 @@ export function budgetNeeded(files: readonly FilePlan[]): number {
 }
 
 /** Throws CalyxError `over-budget` if the slice could take more than `budgetBytes` at any moment. */
-export function checkBudget(files: readonly FilePlan[], directory: string, budgetBytes: number): void {
-  const needed = budgetNeeded(files);
+export function checkBudget(
+  files: readonly FilePlan[],
+  formerBytes: number,
+  directory: string,
+  budgetBytes: number,
+): void {
+  const needed = budgetNeeded(files, formerBytes);
   if (needed <= budgetBytes) return;
   throw new CalyxError(
     'over-budget',

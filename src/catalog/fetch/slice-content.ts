@@ -20,9 +20,10 @@ export interface SliceIdentity {
 const sliceSchema = z.object({ format: z.literal('calyx-slice-1'), model: z.string(), revision: z.string() });
 
 /**
- * Looks whether a directory may become, or is, a slice of this revision.
+ * Looks whether a directory may become, or is, a slice of this revision: also one of another revision of the same model may.
  *
  * @param readBegun reads what our own record says of it, which stands there from the start
+ * @returns of what it is a slice by now; undefined if of nothing
  * @throws CalyxError `exists` if it holds anything else, or lies in the data directory of a store; `refused` if our own directory
  * in it is a link
  */
@@ -30,7 +31,7 @@ export async function checkSliceContent(
   path: string,
   of: SliceIdentity,
   readBegun: () => Promise<SliceIdentity | undefined>,
-): Promise<void> {
+): Promise<SliceIdentity | undefined> {
   const names = await readdir(path).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return [] as string[];
     throw fileError(error, 'cannot use', path);
@@ -51,18 +52,14 @@ export async function checkSliceContent(
     });
   }
   const finished = sliceSchema.safeParse(await readJson(join(path, SLICE_FILE))).data;
-  const { model, revision } = of;
   for (const other of [finished, begun]) {
-    if (other === undefined || (other.model === model && other.revision === revision)) continue;
-    throw new CalyxError(
-      'exists',
-      `${path} holds a slice of ${other.model}@${other.revision}, not of ${model}@${revision}`,
-      { hint },
-    );
+    if (other === undefined || other.model === of.model) continue;
+    throw new CalyxError('exists', `${path} holds a slice of ${other.model}, not of ${of.model}`, { hint });
   }
-  if (names.length === 0 || finished !== undefined || begun !== undefined) return;
+  if (names.length === 0 || finished !== undefined || begun !== undefined) return begun ?? finished;
   // Killed before it had written down what it is.
-  if (own.every((name) => name === 'owners' || LEFTOVER.exec(name)?.[1] === 'verified.json')) return;
+  if (own.every((name) => name === 'owners' || LEFTOVER.exec(name)?.[1] === 'verified.json'))
+    return undefined;
   throw new CalyxError('exists', `${path} is not empty and holds no slice`, { hint });
 }
 

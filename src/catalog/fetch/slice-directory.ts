@@ -1,16 +1,19 @@
-import { appendFile, mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, readdir, rename, rm, stat, writeFile, type FileHandle } from 'node:fs/promises'; // prettier-ignore
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { sha256 } from '../../core/digest.js';
 import { fileError } from '../../core/errors.js';
+import { parseFilePath } from '../../core/names.js';
 import { bootId, writeFileAtomically } from '../../storage/files/durable.js';
-import { partOfFile, type PartId, type WeightFormat } from '../../weights/parts.js';
+import { partFile, partOfFile, type PartId, type WeightFormat } from '../../weights/parts.js';
 import { identify } from '../ingest/scan.js';
 import { sizeOf } from '../../storage/files/size-of.js';
 import type { PlacedChunk } from './slice-plan.js';
 import { checkSliceContent, LEFTOVER, OWN, readJson } from './slice-content.js';
 import { openOwn } from './open-own.js';
 import { writeFully } from './write-fully.js';
+
+const FORMATS: readonly WeightFormat[] = ['safetensors', 'gguf'];
 
 /**
  * Of what the directory is a slice, and which files were verified, and in which boot; files that changed since, or were not synced
@@ -23,6 +26,8 @@ const verifiedSchema = z.object({
     z.string(),
     z.object({ bootId: z.string(), size: z.number(), inode: z.string(), mtimeNs: z.string() }),
   ),
+  /** Files that are still those of the revision of which it was a slice before. */
+  former: z.array(z.string()).optional(),
 });
 
 const VERIFIED = join(OWN, 'verified.json');
@@ -38,6 +43,7 @@ export class SliceDirectory {
   readonly path: string;
   readonly #of: { readonly model: string; readonly revision: string };
   #verified: z.infer<typeof verifiedSchema>['files'] = {};
+  readonly #former = new Set<string>();
   #bootId = '';
 
   private constructor(path: string, model: string, revision: string) {
@@ -53,15 +59,25 @@ export class SliceDirectory {
   /**
    * Looks at a directory, which need not exist yet.
    *
-   * @throws CalyxError `exists` if it holds something that is not this revision's slice
+   * @throws CalyxError `exists` if it holds something that is not a slice of this model
    */
   static async open(path: string, model: string, revision: string): Promise<SliceDirectory> {
     const directory = new SliceDirectory(path, model, revision);
-    await checkSliceContent(path, { model, revision }, async () => {
-      const { data } = verifiedSchema.safeParse(await readJson(join(path, VERIFIED)));
-      directory.#verified = data?.files ?? {};
-      return data;
+    let record: z.infer<typeof verifiedSchema> | undefined;
+    const now = await checkSliceContent(path, { model, revision }, async () => {
+      record = verifiedSchema.safeParse(await readJson(join(path, VERIFIED))).data;
+      return record;
     });
+    if (now === undefined || now.revision === revision) {
+      directory.#verified = record?.files ?? {};
+      for (const name of record?.former ?? []) directory.#former.add(name);
+    } else {
+      // It may have been one of the other format.
+      const parts = await Promise.all(
+        FORMATS.map(async (format) => (await directory.parts(format)).map((part) => partFile(part, format))),
+      );
+      for (const name of [...Object.keys(record?.files ?? {}), ...parts.flat()]) directory.#former.add(name);
+    }
     directory.#bootId = await bootId();
     return directory;
   }
@@ -75,6 +91,16 @@ export class SliceDirectory {
   /** True if a file is there under its name, whole or not. */
   async isShown(name: string): Promise<boolean> {
     return (await sizeOf(join(this.path, name))) !== undefined;
+  }
+
+  /** True if a file is there that is still that of another revision. */
+  isFormer(name: string): boolean {
+    return this.#former.has(name);
+  }
+
+  /** Files that the slice had as one of another revision, and has no more. */
+  formerBut(expected: ReadonlySet<string>): string[] {
+    return [...this.#former].filter((name) => !expected.has(name) && isInside(name));
   }
 
   /** Bytes that the disk has already given to a file, shown or under way. */
@@ -119,6 +145,8 @@ export class SliceDirectory {
     try {
       await mkdir(dirname(partial), { recursive: true });
       const expected = await this.expectedChunks(name, chunks.length);
+      if (this.#former.has(name) && (await this.isShown(name)))
+        return await this.#beginFromFormer(name, size, chunks, signal);
       if (await this.isShown(name)) {
         // Out of sight, so that its wrong chunks are not read; the journal comes first, so that its good ones need not come again.
         await this.#writeJournal(name, expected);
@@ -145,6 +173,53 @@ export class SliceDirectory {
       signal.throwIfAborted();
       throw fileError(error, 'cannot prepare', partial);
     }
+  }
+
+  /** The chunks of a file that is there, by their index, that are what they should be. */
+  async goodChunks(name: string, chunks: readonly PlacedChunk[], signal: AbortSignal): Promise<Set<number>> {
+    const good = new Set<number>();
+    const file = await openOwn(join(this.path, name));
+    try {
+      await eachGoodChunk(file, chunks, signal, (index) => good.add(index));
+    } finally {
+      await file.close();
+    }
+    return good;
+  }
+
+  /**
+   * Takes the chunks that both revisions have from the former file into a new one. Whoever runs from the former one, and has it open,
+   * keeps it as it was.
+   */
+  async #beginFromFormer(
+    name: string,
+    size: number,
+    chunks: readonly PlacedChunk[],
+    signal: AbortSignal,
+  ): Promise<Set<number>> {
+    const good = new Set<number>();
+    await this.#writeJournal(name, []);
+    const partial = join(this.path, this.partialName(name));
+    await rm(partial, { force: true });
+    const former = await openOwn(join(this.path, name));
+    try {
+      const file = await openOwn(partial, true);
+      try {
+        await file.truncate(size);
+        await eachGoodChunk(former, chunks, signal, async (index, bytes, { position }) => {
+          await writeFully(file, bytes, position);
+          good.add(index);
+        });
+      } finally {
+        await file.close();
+      }
+    } finally {
+      await former.close();
+    }
+    await this.#writeJournal(name, [...good]);
+    await rm(join(this.path, name));
+    this.#former.delete(name);
+    return good;
   }
 
   /** Remembers that chunks of a file under way are in. */
@@ -177,6 +252,7 @@ export class SliceDirectory {
       await mkdir(dirname(join(this.path, name)), { recursive: true });
       await rename(partial, join(this.path, name));
       await rm(this.#journal(name), { force: true });
+      this.#former.delete(name);
       this.#verified[name] = {
         bootId: sync ? SYNCED : this.#bootId,
         ...(await identify(join(this.path, name))),
@@ -199,6 +275,7 @@ export class SliceDirectory {
   async removeFiles(names: readonly string[], expected: ReadonlySet<string>): Promise<void> {
     for (const name of names) {
       await rm(join(this.path, name), { force: true });
+      this.#former.delete(name);
       this.#verified = Object.fromEntries(Object.entries(this.#verified).filter(([known]) => known !== name));
     }
     for (const folder of ['', OWN]) {
@@ -216,7 +293,9 @@ export class SliceDirectory {
 
   /** Writes down what is verified. */
   async saveVerified(): Promise<void> {
-    await this.writeSmall(VERIFIED, Buffer.from(JSON.stringify({ ...this.#of, files: this.#verified })));
+    const former = this.#former.size === 0 ? {} : { former: [...this.#former] };
+    const record = { ...this.#of, files: this.#verified, ...former };
+    await this.writeSmall(VERIFIED, Buffer.from(JSON.stringify(record)));
     if ((await readdir(join(this.path, PARTIAL)).catch(() => ['?'])).length === 0) {
       await rm(join(this.path, PARTIAL), { recursive: true, force: true });
     }
@@ -243,5 +322,29 @@ export class SliceDirectory {
     const indexes = new Set<number>();
     for (let at = 0; at + 4 <= bytes.byteLength; at += 4) indexes.add(bytes.readUInt32LE(at));
     return [...indexes].filter((index) => index < count).sort((a, b) => a - b);
+  }
+}
+
+/** Reads the chunks of a file that may be there and calls `use` with each that is what it should be. */
+async function eachGoodChunk(
+  file: FileHandle,
+  chunks: readonly PlacedChunk[],
+  signal: AbortSignal,
+  use: (index: number, bytes: Uint8Array, chunk: PlacedChunk) => unknown,
+): Promise<void> {
+  for (const [index, chunk] of chunks.entries()) {
+    signal.throwIfAborted();
+    const bytes = Buffer.allocUnsafe(chunk.length);
+    const { bytesRead } = await file.read(bytes, 0, chunk.length, chunk.position);
+    if (bytesRead === chunk.length && sha256(bytes) === chunk.digest) await use(index, bytes, chunk);
+  }
+}
+
+/** Our own record is not believed where it would lead out of the directory. */
+function isInside(name: string): boolean {
+  try {
+    return parseFilePath(name) === name;
+  } catch {
+    return false;
   }
 }

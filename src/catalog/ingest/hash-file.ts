@@ -97,6 +97,8 @@ export interface CheckJob {
   readonly size: number;
   readonly tensors: readonly Extent[];
   readonly chunkDigests: Uint8Array;
+  /** Stops at the first bad chunk. @default false */
+  readonly untilBad?: boolean;
 }
 
 /**
@@ -118,6 +120,7 @@ export function checkFile(job: CheckJob, onProgress: (bytes: number) => void): B
         readsFully(input, bytes, offset) && createHash('sha256').update(bytes).digest().equals(expected);
       if (!good) bad.push({ index, offset, length });
       onProgress(length);
+      if (!good && job.untilBad === true) break;
     }
     return bad;
   } finally {

@@ -15,6 +15,7 @@ import type { StoreLayout } from '../store-layout.js';
 import type { HashResult } from './hash-file.js';
 import type { HashPool, OnBytes } from './hash-pool.js';
 import { Importer, STAGED, type ImportMode } from './importer.js';
+import { PublishedContent } from './published-content.js';
 import { readModelSource, type ModelSource } from './model-source.js';
 import { changedError, identify, sameFile, type SourceFile } from './scan.js';
 import { StagingJournal } from './staging-journal.js';
@@ -31,6 +32,8 @@ export interface StageOptions {
   /** Its id, 40 hex digits, if it has one where it comes from; otherwise it follows from the manifest. */
   readonly revision?: string | undefined;
   readonly mode: ImportMode;
+  /** Reads files that may be published already before it copies them, and copies only those that changed. @default false */
+  readonly reuse?: boolean;
   readonly pool: HashPool;
   readonly signal: AbortSignal;
   /** Called once the amount of work is known. */
@@ -71,11 +74,23 @@ export async function stageModel(layout: StoreLayout, options: StageOptions): Pr
   const found = await Promise.all(
     files.map((file) => findStaged(layout, model, file, journal.find(file, cutOf(file)))),
   );
-  const missing = files.filter((_, index) => found[index] === undefined);
+  const isMissing = (_: unknown, index: number): boolean => found[index] === undefined;
+  options.onTotal?.(bytesOf(files.filter(isMissing)));
+  if (options.reuse === true) {
+    const published = await PublishedContent.open(layout, model);
+    await mapLimited(files, options.pool.threads, async (file, index) => {
+      if (found[index] !== undefined) return;
+      const known = await published.find(file, cutOf(file), options.pool);
+      if (known === undefined) return;
+      found[index] = known;
+      options.onBytes?.(file.size);
+      await journal.add(file, cutOf(file), known);
+    });
+  }
+  const missing = files.filter(isMissing);
   const importer = new Importer(layout, options, journal, await bootId());
   await importer.dropStale(files);
   await checkSpace(importer, options.mode, missing, blobs);
-  options.onTotal?.(missing.reduce((sum, file) => sum + file.size, 0));
   const results = await mapLimited(files, options.pool.threads, async (file, index) => {
     return found[index] ?? importer.import(file, cutOf(file));
   });
@@ -89,8 +104,12 @@ export async function stageModel(layout: StoreLayout, options: StageOptions): Pr
   return {
     revision,
     manifest,
-    importedBytes: missing.reduce((sum, file) => sum + file.size, 0),
+    importedBytes: bytesOf(missing),
   };
+}
+
+function bytesOf(files: readonly SourceFile[]): number {
+  return files.reduce((sum, file) => sum + file.size, 0);
 }
 
 /**

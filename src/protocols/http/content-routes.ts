@@ -34,6 +34,7 @@ export function contentRoutes(server: FastifyInstance, content: Content): void {
     const digest = parseDigest(request.params.digest, 'the name of the manifest');
     const bytes = await content.view(request.grant).manifestBytes(digest);
     await sendFile(request, reply, treeFile([{ literal: bytes }]), content, {
+      of: { manifest: digest },
       tag: `"${digest}"`,
       type: 'application/json',
       cache: IMMUTABLE,

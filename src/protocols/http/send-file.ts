@@ -1,7 +1,9 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Digest } from '../../core/digest.js';
 import { isCalyxError } from '../../core/errors.js';
-import { sliceSegments, type TreeFile } from '../../catalog/file-tree.js';
+import { plainAddress } from '../../core/network-address.js';
+import { sliceSegments, type FileNode, type TreeFile } from '../../catalog/file-tree.js';
 import { matchesIfRange, namesTag, parseRange } from './range.js';
 import { sendSegments, type SendOptions } from './send-segments.js';
 
@@ -10,9 +12,14 @@ export const IMMUTABLE = 'public, max-age=31536000, immutable';
 
 /** Options of {@link sendFile}. */
 export interface SendFileOptions extends SendOptions {
+  /** Called when `by`, an address, begins to read; what it returns is called when that is over. */
+  readonly reading?: (what: ReadContent, by: string) => () => void;
   /** Called when an answer had to be cut off. */
   readonly onCutOff: (url: string, error: unknown) => void;
 }
+
+/** What is read over HTTP: a manifest, or what a file consists of; a file of the views says of which revision it is. */
+export type ReadContent = { readonly manifest: Digest } | TreeFile | FileNode;
 
 /** What the header of an answer says of a file. */
 export interface Representation {
@@ -21,6 +28,8 @@ export interface Representation {
   readonly type: string;
   /** The value of `Cache-Control`. */
   readonly cache: string;
+  /** Of what it is read, if not of the file. */
+  readonly of?: ReadContent;
   /** Further fields. */
   readonly headers?: OutgoingHttpHeaders;
 }
@@ -74,6 +83,8 @@ export async function sendFile(
     beginContent().end();
     return;
   }
+  const address = plainAddress(request.raw.socket.remoteAddress ?? request.ip);
+  const done = options.reading?.(about.of ?? file, address);
   try {
     await sendSegments(reply.raw, sliceSegments(file, offset, length), options, beginContent);
   } catch (error) {
@@ -81,5 +92,7 @@ export async function sendFile(
     if (!reply.raw.headersSent && !isCalyxError(error, 'aborted')) throw error;
     if (!reply.sent) reply.hijack();
     if (!isCalyxError(error, 'aborted')) options.onCutOff(request.url, error);
+  } finally {
+    done?.();
   }
 }
