@@ -35,7 +35,7 @@ beforeAll(async () => {
   proxy = await S3Proxy.start(server.port);
   await server.makeBucket('models');
   const model = join(scratch, 'model');
-  await writeRandomModel(model, { blocks: 4, matrixBytes: 4 * MIB, shards: 3, seed: 7 });
+  await writeRandomModel(model, { blocks: 8, matrixBytes: 4 * MIB, shards: 3, seed: 7 });
   const names = readdirSync(model).sort();
   const sums = await sha256sum(names.map((name) => join(model, name)));
   files = names.map((path) => ({
@@ -90,6 +90,12 @@ function lines(): Record<string, unknown>[] {
 
 const isShown = (): boolean => existsSync(join(data, '.calyx', 'refs', 'models--org--random', 'main.json'));
 
+/** Of `PATH bytes=A-B`. */
+function lengthOf(name: string): number {
+  const [, first, last] = /bytes=(\d+)-(\d+)$/.exec(name) ?? [];
+  return Number(last) - Number(first) + 1;
+}
+
 describe.skipIf(noS3Server !== undefined)(`kill -9 of add from S3 ${noS3Server ?? ''}`, () => {
   it(`at ${KILLS} points: the next run moves nothing that had arrived, and all is right at the end`, async () => {
     const random = seeded(50_053);
@@ -97,7 +103,6 @@ describe.skipIf(noS3Server !== undefined)(`kill -9 of add from S3 ${noS3Server ?
     let kills = 0;
     let killedInTheMiddle = 0;
     let finished = false;
-    let slowest = 0;
     let sentForOne = 0;
     let killsForOne = 0;
     // To the end, after the last kill too.
@@ -105,12 +110,20 @@ describe.skipIf(noS3Server !== undefined)(`kill -9 of add from S3 ${noS3Server ?
       const [verified, ranges] = [verifiedFiles(), arrived()];
       proxy.requests.length = 0;
       const sentBefore = proxy.bytesSent;
-      const startedAt = performance.now();
       const running = startCalyx(['add', 's3://models/random', '--name', REPO, '--data', data], env);
-      const timer =
-        kills < KILLS
-          ? setTimeout(() => running.child.kill('SIGKILL'), 150 + random() * Math.max(slowest, 900))
-          : undefined;
+      // By what has passed and not by the clock: at any byte that is left, or some time after the last one.
+      const left = total - [...ranges].reduce((sum, name) => sum + lengthOf(name), 0);
+      const point = random() * left * 1.2;
+      const later = random() * 400;
+      let timer: NodeJS.Timeout | undefined;
+      proxy.onBytes = () => {
+        const sent = proxy.bytesSent - sentBefore;
+        if (kills >= KILLS || sent < Math.min(point, left) || timer !== undefined) return;
+        timer = setTimeout(() => running.child.kill('SIGKILL'), point < left ? 0 : later);
+      };
+      // Nothing is left to move: only the clock remains.
+      if (left === 0 && kills < KILLS)
+        timer = setTimeout(() => running.child.kill('SIGKILL'), 600 + 4 * later);
       const { signal, code, stderr } = await running.ended;
       clearTimeout(timer);
       sentForOne += proxy.bytesSent - sentBefore;
@@ -125,7 +138,6 @@ describe.skipIf(noS3Server !== undefined)(`kill -9 of add from S3 ${noS3Server ?
         if (ranges.size > 0 && !isShown()) killedInTheMiddle += 1;
       } else {
         expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-        slowest = Math.max(slowest, performance.now() - startedAt);
       }
       finished = isShown();
       if (!finished) continue;
