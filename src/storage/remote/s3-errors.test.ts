@@ -46,6 +46,7 @@ describe('errors of object storage', () => {
     ['InternalError', 500, 'unavailable'],
     ['ServiceUnavailable', 503, 'unavailable'],
     ['MethodNotAllowed', 405, 'refused'],
+    ['BadRequest', 400, 'unauthenticated'],
   ])('%s (%i) is %s', (name, status, code) => {
     expect(s3Error(thrown(name, status), ASKED).code).toBe(code);
   });

@@ -117,6 +117,13 @@ function explain({ name, status, headers, message }: Answer, asked: S3Question):
     return ['not-found', `there is no ${object}`, 'check the name of the bucket and the key'];
   if (status === 412 || status === 416)
     return ['changed', `${object} has changed at its source`, 'run this again'];
+  // An answer to HEAD has no body that could say why; this is what AWS answers there to credentials that have expired.
+  if (status === 400 && (message === '' || /^(?:400|BadRequest|Unknown(?:Error)?)$/.test(name)))
+    return [
+      'unauthenticated',
+      `${endpoint} does not accept a request and does not say why; the credentials may have expired`,
+      RENEW,
+    ];
   if (status === 429) return ['limited', `${endpoint} asks for patience: too many requests`];
   // 503 without a code is what balancers before the storage say: with a time to wait it is a limit too.
   if (status === 503 && headers['retry-after'] !== undefined)
