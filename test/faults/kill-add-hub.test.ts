@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -121,4 +122,31 @@ describe('kill -9 of add from a Hub', () => {
     expect(killedInTheMiddle).toBeGreaterThan(KILLS / 5);
     expect(existsSync(staging)).toBe(false);
   }, 300_000);
+});
+
+describe('the disk', () => {
+  it('never has more than the model and a range for each stream', async () => {
+    const own = join(scratch, 'other');
+    const env = { HF_ENDPOINT: hub.url, HF_TOKEN: '', HF_HOME: scratch, no_proxy: '*', NO_PROXY: '*' };
+    const { ended } = startCalyx(['add', REPO, '--data', own], env);
+    let over = false;
+    let highest = 0;
+    let samples = 0;
+    const watching = ended.finally(() => (over = true));
+    while (!over) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      if (!existsSync(own)) continue;
+      // Blocks in use, with what has two names counted once. It is in an error when a file goes away meanwhile.
+      const said = execFileSync('sh', ['-c', 'du -s -B1 "$0" 2>/dev/null || true', own], {
+        encoding: 'utf8',
+      });
+      highest = Math.max(highest, Number(said.split('\t')[0]));
+      samples += 1;
+    }
+    expect((await watching).code).toBe(0);
+    expect(samples).toBeGreaterThan(10);
+    // Records and directories take a little.
+    expect(highest).toBeLessThanOrEqual(total + STREAMS * RANGE + MIB);
+    expect(highest).toBeLessThanOrEqual(1.1 * total);
+  });
 });

@@ -65,17 +65,15 @@ function asHubName(text: string, env: NodeJS.ProcessEnv): (AddSource & { kind: '
   const [name = '', ...rest] = text.split('@');
   const revision = rest.length === 0 ? DEFAULT_REF : rest.join('@');
   if (/^[./~]/.test(name) || name.split('/').length !== 2) return undefined;
+  let repo: ModelName;
   try {
-    return {
-      kind: 'hub',
-      endpoint: hubEndpoint(env),
-      repo: parseModelName(name),
-      revision: checkRevision(revision),
-    };
+    repo = parseModelName(name);
   } catch (error) {
+    // Without a revision it may be meant as a path.
     if (rest.length > 0) throw error;
     return undefined;
   }
+  return { kind: 'hub', endpoint: hubEndpoint(env), repo, revision: checkRevision(revision) };
 }
 
 /** Reads `https://HOST[/PREFIX]/ORG/NAME[@REV]`, and what a browser shows: `.../ORG/NAME/tree/REV`. */
@@ -84,7 +82,7 @@ function parseAddress(text: string): AddSource {
   const hint = 'write https://HOST/ORG/NAME or https://HOST/ORG/NAME@REV';
   if (url === undefined || url.username !== '' || url.password !== '')
     throw new CalyxError('usage', 'this is not the address of a model, or it holds a password', { hint });
-  let path = decodeURIComponent(url.pathname).replace(/\/+$/, '');
+  let path = unescaped(url).replace(/\/+$/, '');
   let revision = DEFAULT_REF;
   const tree = /^(.*)\/tree\/(.+)$/.exec(path);
   const pinned = /^([^@]*)@(.+)$/.exec(path);
@@ -96,6 +94,15 @@ function parseAddress(text: string): AddSource {
     throw new CalyxError('usage', `${url.origin}${url.pathname} does not name a model`, { hint });
   const endpoint = new URL(segments.join('/'), url.origin);
   return { kind: 'hub', endpoint, repo: parseModelName(`${org}/${name}`), revision: checkRevision(revision) };
+}
+
+function unescaped({ pathname }: URL): string {
+  try {
+    return decodeURIComponent(pathname);
+  } catch {
+    // Then it names no model either.
+    return pathname;
+  }
 }
 
 function checkRevision(text: string): string {

@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { isJoinString, parseJoinString } from '../../core/cluster-token.js';
 import { CalyxError, fileError, systemCode } from '../../core/errors.js';
 import { clusterTls, type TlsTrust } from '../../storage/http/server-trust.js';
 import { isLoopback } from '../../storage/remote/http-walker.js';
@@ -46,9 +47,20 @@ export async function hubAccess(url: URL, env: NodeJS.ProcessEnv = process.env):
     return { notice: `the token is not sent to ${url.origin}: it would be for everyone on the way to read` };
   }
   if (url.protocol !== 'https:') return {};
+  // Another cluster than that of the source need not answer.
+  const set = env['CALYX_STORE']?.trim() ?? '';
+  if (
+    isJoinString(set) &&
+    !parseJoinString(set).addresses.some((address) => originOf(address) === url.origin)
+  )
+    return {};
   const { urls, credential } = await storeAccess(undefined, env);
   if (credential === undefined || !urls.some(({ origin }) => origin === url.origin)) return {};
   return { token: credential.token, tls: clusterTls(credential.ca) };
+}
+
+function originOf(address: string): string {
+  return new URL(`https://${address}`).origin;
 }
 
 /** The token of the Hub, found as huggingface_hub finds it: `HF_TOKEN`, else the file that `hf auth login` writes. */
