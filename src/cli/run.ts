@@ -54,11 +54,18 @@ export function runModelCommand(program: Command): void {
         );
         try {
           const stream = options.json !== true;
-          const result = await runner.run(asked, {
-            ...sampling,
-            signal,
-            ...(stream ? { onText: writeGenerated } : {}),
-          });
+          let begun = false;
+          const onText = (text: string): void => {
+            begun = true;
+            writeGenerated(text);
+          };
+          const result = await runner
+            .run(asked, { ...sampling, signal, ...(stream ? { onText } : {}) })
+            .catch((error: unknown) => {
+              // What is wrong does not stand in the middle of the text.
+              if (begun) process.stdout.write('\n');
+              throw error;
+            });
           if (stream) {
             if (!runner.hasTokenizer) process.stdout.write(result.tokens.join(','));
             process.stdout.write('\n');

@@ -30,8 +30,9 @@ export interface MountLimits {
 
 /** What a store says when it listens, for people. */
 export function noteListening(store: RunningStore, data: string, limits: MountLimits): void {
-  const { url, beyondLoopback, secured, nfs, nfsProblem, replicaOf } = store;
-  note(`store listening on ${url}, data in ${data}`);
+  const { url, host, beyondLoopback, secured, nfs, nfsProblem, replicaOf } = store;
+  const all = host === '0.0.0.0' || host === '::' ? ` and all other addresses of this machine` : '';
+  note(`store listening on ${url}${all}, data in ${data}`);
   if (replicaOf === undefined) note(`publish a model:   calyx add DIRECTORY --name ORG/NAME --data ${data}`);
   else
     note(

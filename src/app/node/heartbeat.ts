@@ -82,7 +82,10 @@ export class Heartbeat {
       return answerSchema.parse(answer).lifetimeMs / 3;
     } catch (error) {
       if (!this.#stopped.signal.aborted)
-        this.#logger.warn({ store: client.url }, `the store does not take notice: ${errorMessage(error)}`);
+        this.#logger.warn(
+          { store: client.url },
+          `could not announce this node there: ${errorMessage(error)}`,
+        );
       return isCalyxError(error, 'unauthenticated', 'refused') ? REFUSED_RETRY_MS : RETRY_MS;
     }
   }

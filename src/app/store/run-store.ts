@@ -19,6 +19,7 @@ import {
   replaceCertificate,
   type ListenAddress,
 } from '../../protocols/http/create-server.js';
+import { FailureLog } from '../../protocols/http/failure-log.js';
 import { FairShare } from '../../protocols/http/fair-share.js';
 import { isLoopback } from '../../protocols/http/guard.js';
 import { healthRoutes } from '../../protocols/http/health-routes.js';
@@ -69,6 +70,8 @@ export interface StoreConfig {
 /** A store that serves. */
 export interface RunningStore {
   readonly url: string;
+  /** The address that it listens on; of `0.0.0.0` and `::` the URL names one of many. */
+  readonly host: string;
   /** True if other machines can reach it. */
   readonly beyondLoopback: boolean;
   /** True if it speaks TLS and asks for tokens. */
@@ -176,11 +179,7 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
         config.logger.error({ err: error, url }, 'an answer was cut off'),
     };
     contentRoutes(server, content);
-    hubRoutes(server, {
-      ...content,
-      onFailed: (url, error, reference) =>
-        config.logger.error({ err: error, reference, url }, 'request failed'),
-    });
+    hubRoutes(server, { ...content, failures: new FailureLog(config.logger) });
     catalogRoutes(server, (grant) => views.of(grant).catalog);
     nodeRoutes(server, registry);
     accessRoutes(server, {
@@ -224,7 +223,11 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     const address = `${reachableHost(host)}:${port === '' ? '443' : port}`;
     const operations = {
       ...managerOperations(manager),
-      ...tokenOperations(table, () => ({ address, secured })),
+      ...tokenOperations(
+        table,
+        () => ({ address, secured }),
+        () => gate.localToken?.kept(),
+      ),
       ...describeOperation(() => ({
         host,
         url,
@@ -236,6 +239,7 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     management.resolve({ doorkeeper, operations });
     return {
       url,
+      host,
       beyondLoopback: !isLoopback(config.listen.host),
       secured,
       fingerprint: identity.fingerprint,

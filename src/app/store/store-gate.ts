@@ -12,6 +12,7 @@ import type { Decision } from '../../core/doorkeeper.js';
 import { errorMessage, type CalyxError } from '../../core/errors.js';
 import type { StoreLayout } from '../../catalog/store-layout.js';
 import { localTokenPath } from './owner-commands.js';
+import { LocalTokenKeeper } from './local-token-keeper.js';
 import { refuseReplica } from './replica/replica-file.js';
 
 /** Certificates of a store live 90 days; a store that runs so long has a new one long before. */
@@ -32,6 +33,8 @@ export interface StoreGate {
   onRenewed(listener: (tls: TlsSettings) => void): void;
   /** Of a store without the key of the cluster. */
   readonly replica: ReplicaState | undefined;
+  /** Undefined on a replica, where the token of the machine is one of the table that it follows. */
+  readonly localToken?: LocalTokenKeeper;
   close(): Promise<void>;
 }
 
@@ -74,7 +77,9 @@ export async function openGate(
   );
   const identity = await openIdentity(layout.cluster);
   const table = await openTokenTable(layout, identity);
-  await table.ensureLocal(localTokenPath(layout));
+  const localToken = localTokenPath(layout);
+  await table.ensureLocal(localToken);
+  const keeper = new LocalTokenKeeper(table, localToken, logger);
   // A disk that is full keeps nobody from being served.
   await table.keepVersion().catch((error: unknown) => {
     logger.warn(
@@ -105,8 +110,10 @@ export async function openGate(
     tls: () => tls,
     onRenewed: (listener) => listeners.push(listener),
     replica: undefined,
+    localToken: keeper,
     close: async () => {
       clearInterval(timer);
+      await keeper.kept();
       await table.close();
       await audit.close();
     },

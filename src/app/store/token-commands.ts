@@ -58,10 +58,15 @@ export interface Reachable {
   readonly secured: boolean;
 }
 
-/** What a store that runs does with its tokens for commands. */
+/**
+ * What a store that runs does with its tokens for commands.
+ *
+ * @param settled waits until the next command of this machine finds a token that counts
+ */
 export function tokenOperations(
   table: TokenTable,
   reachable: () => Reachable | undefined,
+  settled: () => Promise<void> | undefined = () => undefined,
 ): Readonly<Record<string, Operation>> {
   return {
     'token create': async (input): Promise<MadeToken> => {
@@ -69,7 +74,11 @@ export function tokenOperations(
       return { token, id: record.id, secured: true, ...reachable() };
     },
     'token list': () => Promise.resolve(table.list()),
-    'token revoke': (input) => table.revoke(idSchema.parse(input).id),
+    'token revoke': async (input) => {
+      const revoked = await table.revoke(idSchema.parse(input).id);
+      await settled();
+      return revoked;
+    },
   };
 }
 

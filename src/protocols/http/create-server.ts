@@ -8,6 +8,7 @@ import type { Door, Doorkeeper } from '../../core/doorkeeper.js';
 import { CalyxError } from '../../core/errors.js';
 import { admitRequests, setRefusalHeaders } from './admission.js';
 import { answerOf, isFailure } from './answer-of.js';
+import { FailureLog } from './failure-log.js';
 import { FrontDoor } from './front-door.js';
 import { checkOrigin } from './guard.js';
 import { RequestsUnderWay } from './requests-under-way.js';
@@ -80,11 +81,12 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     requesting.set(secure, requestCertificates);
     return secure;
   };
+  const failures = new FailureLog(options.logger);
   const answerError = (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const answer = answerOf(error, request);
     const { status, body, reference } = answer;
     const { method, url } = request;
-    if (isFailure(answer)) options.logger.error({ err: error, reference, method, url }, 'request failed');
+    if (isFailure(answer)) failures.tell({ error, reference, method, url });
     return reply.status(status).send(body);
   };
   const server: FastifyInstance = fastify({

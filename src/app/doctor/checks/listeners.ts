@@ -56,7 +56,7 @@ function nfs({ secured, nfs: served }: StoreDescription, own: readonly string[])
   if (secured && reach === 'loopback' && !privilegedPorts && !requireClientCertificate)
     verdicts.push(
       warning(
-        `${where} asks nobody for a token, as HTTPS does: every user of this machine can read the models`,
+        `${where} asks nobody for a token, although HTTPS does: every user of this machine can read the models`,
         'serve none: --no-nfs; or only to root: --privileged-ports; or to who has a certificate: --nfs-require-client-cert',
       ),
     );

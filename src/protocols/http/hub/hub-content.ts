@@ -1,4 +1,5 @@
 import type { Grant } from '../../../core/access.js';
+import type { FailureLog } from '../failure-log.js';
 import type { SendFileOptions } from '../send-file.js';
 import type { HubView } from './repository.js';
 
@@ -6,8 +7,8 @@ import type { HubView } from './repository.js';
 export interface HubContent extends SendFileOptions {
   /** What a grant shows; asked for each request. */
   view(grant: Grant): HubView;
-  /** Called when a request failed by no fault of who asked. */
-  readonly onFailed: (url: string, error: unknown, reference: string | undefined) => void;
+  /** Is told of each request that failed by no fault of who asked. */
+  readonly failures: FailureLog;
 }
 
 export const READ = { config: { access: 'read' } } as const;

@@ -18,7 +18,8 @@ export function hubRoutes(server: FastifyInstance, content: HubContent): void {
   void server.register((hub, _options, done) => {
     hub.setErrorHandler((error, request, reply) => {
       const answer = answerOf(error, request);
-      if (isFailure(answer)) content.onFailed(request.url, error, answer.reference);
+      const { method, url } = request;
+      if (isFailure(answer)) content.failures.tell({ error, reference: answer.reference, method, url });
       return replyHubError(error, answer, request, reply);
     });
     hub.addContentTypeParser(
