@@ -28,13 +28,14 @@ export interface BufferLease extends Lease {
  * two (but not above the budget), so that buffers fit each other's use.
  */
 export class BufferPool {
-  readonly #budgetBytes: number;
+  /** Bytes that all buffers may have together. */
+  readonly budgetBytes: number;
   readonly #idle = new Map<number, Uint8Array[]>();
   readonly #waiters: Waiter[] = [];
   #allocatedBytes = 0;
 
   constructor(options: BufferPoolOptions = {}) {
-    this.#budgetBytes = options.budgetBytes ?? DEFAULTS.budgetBytes;
+    this.budgetBytes = options.budgetBytes ?? DEFAULTS.budgetBytes;
   }
 
   /** Bytes of all buffers, lent or idle; never above the budget. */
@@ -48,10 +49,10 @@ export class BufferPool {
    * @throws CalyxError `internal` if `length` exceeds the whole budget; rejects with the signal's reason if it fires first
    */
   take(length: number, signal?: AbortSignal): BufferLease | Promise<BufferLease> {
-    if (length > this.#budgetBytes) {
+    if (length > this.budgetBytes) {
       throw new CalyxError(
         'internal',
-        `a read of ${length} bytes does not fit the buffer pool of ${this.#budgetBytes}`,
+        `a read of ${length} bytes does not fit the buffer pool of ${this.budgetBytes}`,
       );
     }
     const lease = this.#waiters.length === 0 ? this.#tryTake(length) : undefined;
@@ -59,11 +60,11 @@ export class BufferPool {
   }
 
   #tryTake(length: number): BufferLease | undefined {
-    const size = Math.min(sizeClass(length), this.#budgetBytes);
+    const size = Math.min(bufferBytes(length), this.budgetBytes);
     let buffer = this.#idle.get(size)?.pop();
     if (buffer === undefined) {
-      this.#dropIdle(this.#allocatedBytes + size - this.#budgetBytes);
-      if (this.#allocatedBytes + size > this.#budgetBytes) return undefined;
+      this.#dropIdle(this.#allocatedBytes + size - this.budgetBytes);
+      if (this.#allocatedBytes + size > this.budgetBytes) return undefined;
       this.#allocatedBytes += size;
       buffer = Buffer.allocUnsafeSlow(size);
     }
@@ -130,6 +131,7 @@ export class BufferPool {
   }
 }
 
-function sizeClass(length: number): number {
+/** What a buffer of `length` bytes takes of a pool's budget, unless that is smaller. */
+export function bufferBytes(length: number): number {
   return Math.max(MIN_BUFFER_BYTES, 2 ** Math.ceil(Math.log2(Math.max(length, 1))));
 }

@@ -2,7 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import type { BufferPool } from '../../src/storage/buffer-pool.js';
+import { BufferPool } from '../../src/storage/buffer-pool.js';
+import type { DiskCache } from '../../src/storage/caches/disk/disk-cache.js';
 import { CoalesceLayer } from '../../src/storage/layers/coalesce.js';
 import { FailoverLayer } from '../../src/storage/layers/failover.js';
 import { MeterLayer } from '../../src/storage/layers/meter.js';
@@ -12,6 +13,7 @@ import { DirectorySource } from '../../src/storage/sources/directory-source.js';
 import { HttpSource } from '../../src/storage/sources/http-source.js';
 import { blobName } from '../support/blobs.js';
 import { serveBlobs } from '../support/blob-server.js';
+import { openTestCache } from '../support/disk-caches.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { MemorySource } from '../support/memory-source.js';
 import { byteSourceConformance } from './byte-source.js';
@@ -79,4 +81,27 @@ byteSourceConformance('failover from a source with wrong bytes, as a node reads'
     (source) => new VerifyLayer(new MeterLayer(source), chunksOf(blobs)),
   );
   return new CoalesceLayer(new RetryLayer(new FailoverLayer(verified), { clock: new ManualClock() }));
+});
+
+byteSourceConformance('a disk cache with a pool of its own', (blobs, pool) =>
+  openTestCache(memory('m', blobs, new BufferPool()), { pool, chunks: chunksOf(blobs) }),
+);
+
+byteSourceConformance('a disk cache that forgets most', (blobs, pool) =>
+  openTestCache(memory('m', blobs, new BufferPool()), {
+    pool,
+    chunks: chunksOf(blobs),
+    budgetBytes: 400_000,
+  }),
+);
+
+byteSourceConformance('a disk cache that shares its pool with the source', async (blobs, pool) => {
+  const cache = await openTestCache(memory('m', blobs, pool), { pool, chunks: chunksOf(blobs) });
+  // What is not written yet is still on loan.
+  const read: DiskCache['read'] = async (...args) => {
+    const lease = await cache.read(...args);
+    await cache.idle();
+    return lease;
+  };
+  return { name: cache.name, read, close: () => cache.close() };
 });

@@ -1,5 +1,5 @@
-import { abortReason } from '../../core/clock.js';
 import type { Digest } from '../../core/digest.js';
+import { abortable } from '../abortable.js';
 import type { ByteSource, Lease, ReadOptions } from '../byte-source.js';
 
 /** One read that several callers wait for or use. */
@@ -80,13 +80,4 @@ export class CoalesceLayer implements ByteSource {
   #forget(key: string, flight: Flight): void {
     if (this.#flights.get(key) === flight) this.#flights.delete(key);
   }
-}
-
-function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(abortReason(signal));
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }
