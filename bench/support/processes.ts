@@ -92,6 +92,16 @@ export async function startStore(
   return { ...server(child), url: (JSON.parse(line) as { url: string }).url };
 }
 
+/** Starts a program of ours that serves a directory and prints its address first. */
+export async function startHub(
+  program: string,
+  directory: string,
+): Promise<Server & { readonly url: string }> {
+  const child = start(process.execPath, [program, directory], ['ignore', 'pipe', 'inherit']);
+  const url = await firstLine(child, child.stdout, (line) => line.startsWith('http'));
+  return { ...server(child), url };
+}
+
 /** Starts a server in the foreground and waits for the line on stderr by which it says that it is ready. */
 export async function startServer(command: string, args: readonly string[], ready: RegExp): Promise<Server> {
   const child = start(command, args, ['ignore', 'ignore', 'pipe']);

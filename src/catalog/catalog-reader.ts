@@ -31,6 +31,8 @@ export interface ResolvedRevision extends Revision {
   readonly manifestDigest: Digest;
   /** The ref that led to it, as it was at that moment; none if it was named by its id. */
   readonly ref?: Ref;
+  /** What the cluster's key says of the revision (see revisionStatement), if it was named by its id and that does not prove itself. */
+  readonly signature?: string;
 }
 
 /** The port through which everything asks which models and revisions exist. */
@@ -53,7 +55,11 @@ export const refSchema = z.strictObject({
   signature: z.string().optional(),
 });
 
-export const revisionSchema = z.strictObject({ manifest: z.string().refine(isDigest) });
+export const revisionSchema = z.strictObject({
+  manifest: z.string().refine(isDigest),
+  // As that of a ref.
+  signature: z.string().optional(),
+});
 
 /**
  * Manifests kept in memory, in their canonical bytes; in memory they take about seven times as much. They are immutable, so a
@@ -122,7 +128,13 @@ export class DiskCatalog implements CatalogReader {
     const record = isRevisionId(revision)
       ? await readRecord(this.#layout.revision(model, revision), revisionSchema)
       : undefined;
-    if (record !== undefined) return this.#load(model, revision, record.manifest);
+    if (record !== undefined) {
+      const { manifest, signature } = record;
+      return {
+        ...(await this.#load(model, revision, manifest)),
+        ...(signature !== undefined && { signature }),
+      };
+    }
     throw new CalyxError('not-found', `the model ${name} has no revision or ref '${revision}'`, {
       hint: `without one, its ref '${DEFAULT_REF}' is used: ${refs?.get(DEFAULT_REF)?.revision ?? 'it has none'}`,
     });

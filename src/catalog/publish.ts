@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
-import type { Digest } from '../core/digest.js';
-import { CalyxError, fileError, systemCode } from '../core/errors.js';
-import { DEFAULT_REF, formatModelName, type ModelName } from '../core/names.js';
+import { z } from 'zod';
+import { isDigest, type Digest } from '../core/digest.js';
+import { CalyxError, fileError, isCalyxError, systemCode } from '../core/errors.js';
+import { DEFAULT_REF, formatModelName, isRevisionId, type ModelName } from '../core/names.js';
+import { isProvenByManifest, revisionStatement } from '../core/ref-statement.js';
 import { makeDirectories } from '../storage/files/make-directories.js';
 import { syncDirectory, writeFileAtomically } from '../storage/files/durable.js';
-import { listNames, readRecord, refSchema, type Ref } from './catalog-reader.js';
+import { listNames, readRecord, refSchema, revisionSchema, type Ref } from './catalog-reader.js';
 import { sizeOf } from '../storage/files/size-of.js';
 import { STAGED } from './ingest/importer.js';
 import { decodeManifest, manifestIds } from './manifest-codec.js';
@@ -14,6 +16,11 @@ import type { Manifest } from './manifest.js';
 import { dropRevisions, retiredSchema } from './remove.js';
 import { signed, type SignRef } from './sign-refs.js';
 import type { StoreLayout } from './store-layout.js';
+
+const stagedSchema = z.strictObject({
+  revision: z.string().refine(isRevisionId),
+  manifest: z.string().refine(isDigest),
+}); // prettier-ignore
 
 /** What publishing changed. */
 export interface Published {
@@ -29,7 +36,8 @@ export interface Published {
  *
  * @param onMoved told of each blob that took its place, maybe that of a damaged one, also if a later step fails
  * @param sign signs what the ref says, if it moves; without it the ref has no signature until the store starts (see signRefs)
- * @throws CalyxError `not-found` if nothing is staged, `corrupt` if what is staged is not whole
+ * @throws CalyxError `not-found` if nothing is staged, `corrupt` if what is staged is not whole, `exists` if the revision is published with
+ * other files
  */
 export async function publishStaged(
   layout: StoreLayout,
@@ -47,19 +55,47 @@ export async function publishStaged(
     throw fileError(error, 'cannot read', staging);
   });
   const manifest = decodeManifest(bytes);
-  const { digest, revision } = manifestIds(bytes);
+  const { digest, revision } = await stagedIds(staging, bytes);
+  // One that is damaged, or was left by a first publication that was killed, is replaced.
+  const hasRefs = (await listNames(layout.refs(model))).length > 0;
+  const before = await readRecord(layout.revision(model, revision), revisionSchema).catch(ifDamaged);
+  if (hasRefs && before !== undefined && before.manifest !== digest) throw otherFiles(model, revision);
   try {
-    if ((await listNames(layout.refs(model))).length === 0) await dropRevisions(layout, model, revision);
+    if (!hasRefs) await dropRevisions(layout, model, revision);
     await moveBlobs(layout, model, manifest, onMoved);
     await makeSnapshot(layout, model, revision, manifest);
     await writeFileAtomically(layout.manifest(digest), bytes);
-    await writeFileAtomically(layout.revision(model, revision), record({ manifest: digest }));
+    const signature =
+      sign === undefined || isProvenByManifest(revision, digest)
+        ? undefined
+        : await sign(revisionStatement(formatModelName(model), revision, digest));
+    const entry = { manifest: digest, ...(signature !== undefined && { signature }) };
+    await writeFileAtomically(layout.revision(model, revision), record(entry));
     const published = await moveRef(layout, model, DEFAULT_REF, { revision, manifest: digest }, sign);
     await rm(staging, { recursive: true, force: true });
     return published;
   } catch (error) {
     throw fileError(error, 'cannot publish', formatModelName(model));
   }
+}
+
+/** The error for a revision that is published, and is to be again with other files. */
+export function otherFiles(model: ModelName, revision: string): CalyxError {
+  const name = formatModelName(model);
+  return new CalyxError(
+    'exists',
+    `${name}@${revision} is published with other files, and a revision never changes`,
+    {
+      hint: `take the same files (--include, --exclude), give another --name, or remove it first: calyx remove ${name}`,
+    },
+  );
+}
+
+/** The id of what is staged: one that it brings along, if that is of this very manifest. */
+async function stagedIds(staging: string, bytes: Uint8Array): Promise<{ digest: Digest; revision: string }> {
+  const ids = manifestIds(bytes);
+  const brought = await readRecord(join(staging, STAGED.revision), stagedSchema).catch(ifDamaged);
+  return brought?.manifest === ids.digest ? { ...ids, revision: brought.revision } : ids;
 }
 
 /** Makes `ref` name a revision, with the next generation. Does nothing if it does so already. */
@@ -158,6 +194,10 @@ async function makeSnapshot(
   await makeDirectories(snapshots);
   await rename(root, snapshot);
   await syncDirectory(snapshots);
+}
+
+function ifDamaged(error: unknown): undefined {
+  if (!isCalyxError(error, 'corrupt')) throw error;
 }
 
 function record(value: unknown): string {

@@ -163,7 +163,7 @@ describe.skipIf(noOpenssl)('a ref', () => {
     const before = record(layout);
     const told: unknown[] = [];
     const onDamaged = (model: unknown): unknown => told.push([model, 'is damaged']);
-    await checkRefs(catalog, ours.ca, (...wrong) => told.push(wrong), onDamaged);
+    await checkRefs(layout, catalog, ours.ca, (...wrong) => told.push(wrong), onDamaged);
     expect(told).toEqual(
       expect.arrayContaining([
         [MODEL, 'main', 'is not signed'],

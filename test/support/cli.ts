@@ -45,8 +45,12 @@ export function cleanEnvironment(extra: Readonly<Record<string, string>> = {}): 
 }
 
 /** Starts the command line, as users do. */
-export function startCalyx(args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
-  return start(process.execPath, [ENTRY, ...args], { env: cleanEnvironment(env) });
+export function startCalyx(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  options: SpawnOptions = {},
+): Running {
+  return start(process.execPath, [ENTRY, ...args], { ...options, env: cleanEnvironment(env) });
 }
 
 /** Runs the command line to its end. */

@@ -1,5 +1,11 @@
 import { resolve } from 'node:path';
 import type { ModelName } from '../../core/names.js';
+import { idOfCacheBlob, type CacheSnapshot } from '../../catalog/ingest/cache-snapshot.js';
+import { gitBlobId } from '../../catalog/ingest/git-blob.js';
+import { fileFilter, type FilePatterns } from '../../catalog/ingest/path-pattern.js';
+import type { SourceFile } from '../../catalog/ingest/scan.js';
+import type { Manifest } from '../../catalog/manifest.js';
+import { CalyxError } from '../../core/errors.js';
 import { HashPool, type OnBytes } from '../../catalog/ingest/hash-pool.js';
 import { readSource, stageModel, type ImportMode } from '../../catalog/ingest/stage-model.js';
 import { StoreLayout } from '../../catalog/store-layout.js';
@@ -13,6 +19,10 @@ export interface AddOptions {
   /** The model's directory. */
   readonly directory: string;
   readonly model: ModelName;
+  /** It is a snapshot of a Hugging Face cache: its commit becomes the revision, its blobs are compared with their names. */
+  readonly snapshot?: CacheSnapshot;
+  /** Which of its files are taken. @default all */
+  readonly patterns?: FilePatterns;
   readonly mode: ImportMode;
   readonly signal: AbortSignal;
   readonly onTotal?: (bytes: number) => void;
@@ -31,6 +41,8 @@ export interface Added {
   /** Bytes that this run copied or linked. */
   readonly importedBytes: number;
   readonly blocks: number;
+  /** Bytes that came over the network. */
+  readonly fetchedBytes?: number;
 }
 
 /**
@@ -44,12 +56,14 @@ export async function addModel(options: AddOptions): Promise<Added> {
   const directory = resolve(options.directory);
   await refuseReplica(layout);
   // Before anything is made: what cannot be added leaves no trace.
-  const source = await readSource(directory, model);
+  const source = await readSource(directory, model, fileFilter(options.patterns ?? {}));
   // Two that add the same model at the same time would write the same files.
   const lock = await lockModel(layout, model, 'calyx add');
   const pool = new HashPool({ signal });
   try {
-    const staged = await stageModel(layout, { ...options, directory, source, pool });
+    const revision = options.snapshot?.revision;
+    const staged = await stageModel(layout, { ...options, directory, source, pool, revision });
+    if (options.snapshot !== undefined) await checkCache(source.files, staged.manifest, signal);
     signal.throwIfAborted();
     const { ref, moved } = await commandManager(layout, signal).publish(model, staged.revision);
     const { manifest, importedBytes } = staged;
@@ -65,5 +79,29 @@ export async function addModel(options: AddOptions): Promise<Added> {
   } finally {
     await pool.close();
     await lock.release();
+  }
+}
+
+/** @throws CalyxError `corrupt` if a file of a Hugging Face cache is not what the name of its blob says */
+async function checkCache(
+  files: readonly SourceFile[],
+  manifest: Manifest,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const { path, realPath } of files) {
+    const id = idOfCacheBlob(realPath);
+    if (id === undefined) continue;
+    const good =
+      'sha256' in id
+        ? manifest.file(path)?.blob === id.sha256
+        : (await gitBlobId(realPath, signal)) === id.gitBlob;
+    if (good) continue;
+    throw new CalyxError(
+      'corrupt',
+      `${path} is damaged in the cache: ${realPath} is not what its name says`,
+      {
+        hint: 'remove it there and download it again; nothing was published',
+      },
+    );
   }
 }

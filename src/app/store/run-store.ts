@@ -280,7 +280,7 @@ async function putRefsRight(
       logger.error(
         `${formatModelName(model)}@${ref} ${problem}, so who has joined the cluster refuses it: copy the refs (.calyx/refs) of the store that has its key again`,
       );
-    await checkRefs(catalog, identity.ca, onWrong, onDamaged);
+    await checkRefs(layout, catalog, identity.ca, onWrong, onDamaged);
   }
   for (const model of await catalog.models()) {
     try {

@@ -14,7 +14,13 @@ import { sizeOf } from '../../storage/files/size-of.js';
 export type ImportMode = 'copy' | 'link' | 'reflink';
 
 /** The names of the staging area's contents. */
-export const STAGED = { blobs: 'blobs', manifest: 'manifest.json', journal: 'files.jsonl' } as const;
+export const STAGED = {
+  blobs: 'blobs',
+  manifest: 'manifest.json',
+  /** Which revision the manifest is to be, where that does not follow from it. */
+  revision: 'revision.json',
+  journal: 'files.jsonl',
+} as const;
 
 const PARTIAL = 'partial-';
 

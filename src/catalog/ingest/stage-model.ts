@@ -26,6 +26,8 @@ export interface StageOptions {
   /** What {@link readSource} found there; it is read now if not given. */
   readonly source?: ModelSource;
   readonly model: ModelName;
+  /** Its id, 40 hex digits, if it has one where it comes from; otherwise it follows from the manifest. */
+  readonly revision?: string | undefined;
   readonly mode: ImportMode;
   readonly pool: HashPool;
   readonly signal: AbortSignal;
@@ -78,14 +80,38 @@ export async function stageModel(layout: StoreLayout, options: StageOptions): Pr
   }
   const manifest = buildManifest(files, results, weights);
   const bytes = encodeManifest(manifest);
-  await writeFileAtomically(join(staging, STAGED.manifest), bytes).catch((error: unknown) => {
-    throw fileError(error, 'cannot write', join(staging, STAGED.manifest));
-  });
+  const revision = await stageManifest(layout, model, bytes, options.revision);
   return {
-    revision: manifestIds(bytes).revision,
+    revision,
     manifest,
     importedBytes: missing.reduce((sum, file) => sum + file.size, 0),
   };
+}
+
+/**
+ * Writes the manifest of a model whose blobs are staged or published, the last thing before it may be published.
+ *
+ * @param given the id of the revision, if that does not follow from the manifest
+ * @returns the id of the revision
+ */
+export async function stageManifest(
+  layout: StoreLayout,
+  model: ModelName,
+  bytes: Uint8Array,
+  given?: string,
+): Promise<string> {
+  const staging = layout.staging(model);
+  const ids = manifestIds(bytes);
+  const revision = given ?? ids.revision;
+  try {
+    // It names its manifest, so that an older one left by a kill means nothing.
+    const record = `${JSON.stringify({ revision, manifest: ids.digest })}\n`;
+    await writeFileAtomically(join(staging, STAGED.revision), record);
+    await writeFileAtomically(join(staging, STAGED.manifest), bytes);
+  } catch (error) {
+    throw fileError(error, 'cannot write', join(staging, STAGED.manifest));
+  }
+  return revision;
 }
 
 /**
@@ -93,9 +119,13 @@ export async function stageModel(layout: StoreLayout, options: StageOptions): Pr
  *
  * @throws CalyxError as {@link stageModel} does
  */
-export async function readSource(directory: string, model: ModelName): Promise<ModelSource> {
+export async function readSource(
+  directory: string,
+  model: ModelName,
+  wanted?: (path: string) => boolean,
+): Promise<ModelSource> {
   refuseSliceName(model);
-  return readModelSource(directory);
+  return readModelSource(directory, wanted);
 }
 
 /** A file that an earlier run has brought into the staging area, or that is already published with this model. */
@@ -111,7 +141,8 @@ async function findStaged(
   return undefined;
 }
 
-function refuseSliceName(model: ModelName): void {
+/** @throws CalyxError `usage` for `ORG/NAME_blocks_4-8`, which means a slice */
+export function refuseSliceName(model: ModelName): void {
   // ORG/NAME_blocks_4-8 is how a slice of ORG/NAME is called where only repository names are understood.
   const match = /_blocks_(\d+-\d+)(?:_embed)?(?:_head)?$/.exec(model.name);
   if (match?.[1] === undefined || parseSliceSpec(match[1], Infinity) === undefined) return;

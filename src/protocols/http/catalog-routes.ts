@@ -40,13 +40,14 @@ export function catalogRoutes(server: FastifyInstance, view: (grant: Grant) => C
       const model = parseModelName(`${org}/${name}`);
       const found = await catalog.resolve({ model, revision: parseRevision(revision) });
       // Of the same moment as the rest: a ref that moves in between would look forged.
-      const { ref } = found;
+      const { ref, signature } = found;
       return {
         model: formatModelName(model),
         revision: found.revision,
         manifest: found.manifestDigest,
         generation: ref?.generation ?? 0,
         ...(ref !== undefined && { ref: revision, signature: ref.signature }),
+        ...(ref === undefined && signature !== undefined && { signature }),
       };
     },
   );

@@ -4,6 +4,7 @@ import { isDigest, sha256 } from '../../core/digest.js';
 import { CalyxError, errorMessage, isCalyxError } from '../../core/errors.js';
 import { formatModelName, isRevisionId, type ModelName, type ModelSpec } from '../../core/names.js';
 import type { ResolvedRevision } from '../../catalog/catalog-reader.js';
+import { isProvenByManifest, revisionStatement } from '../../core/ref-statement.js';
 import { verifyRef } from '../../core/verify-ref.js';
 import { decodeManifest, MAX_MANIFEST_BYTES } from '../../catalog/manifest-codec.js';
 import { JsonClient, type JsonClientOptions } from './json-client.js';
@@ -13,7 +14,7 @@ const resolvedSchema = z.object({
   revision: z.string().refine(isRevisionId),
   manifest: z.string().refine(isDigest),
   generation: z.int().nonnegative(),
-  /** Of the statement that the ref is this (see ref-statement.ts). */
+  /** Of the statement that the ref is this, or that the revision has this manifest (see ref-statement.ts). */
   signature: z.string().max(200).optional(),
 });
 
@@ -144,7 +145,10 @@ export class StoreClient {
   }
 }
 
-/** A store may say what `main` is, but not what a revision id means: that follows from the content. */
+/**
+ * A store may say what `main` is, but not what a revision id means: that follows from the content, or, for the id of a commit elsewhere, from
+ * what the cluster has signed. Only a store of no cluster is believed without.
+ */
 function checkAnswer(
   client: JsonClient,
   answer: z.infer<typeof resolvedSchema>,
@@ -154,8 +158,9 @@ function checkAnswer(
 ): z.infer<typeof resolvedSchema> {
   const pinned = !isRevisionId(revision) || answer.revision === revision;
   const sameModel = answer.model === formatModelName(model);
-  if (pinned && sameModel && answer.manifest.startsWith(answer.revision)) {
-    if (ca !== undefined && !isRevisionId(revision)) checkSignature(client, answer, revision, ca);
+  if (pinned && sameModel) {
+    const proven = isRevisionId(revision) && isProvenByManifest(answer.revision, answer.manifest);
+    if (ca !== undefined && !proven) checkSignature(client, answer, revision, ca);
     return answer;
   }
   throw new CalyxError(
@@ -172,11 +177,13 @@ function checkSignature(
   ref: string,
   ca: string,
 ): void {
-  const statement = { model, ref, revision, manifest, generation };
+  const statement = isRevisionId(ref)
+    ? revisionStatement(model, revision, manifest)
+    : { model, ref, revision, manifest, generation };
   if (signature !== undefined && verifyRef(statement, signature, ca)) return;
   const problem = signature === undefined ? 'is not signed' : 'has a wrong signature';
   throw new CalyxError('corrupt', `what ${url} says of ${model}@${ref} ${problem}`, {
-    hint: 'a store signs refs when it starts or publishes; name the revision (MODEL@REVISION) to need no signature, or ask another store',
+    hint: 'a store signs what it shows when it starts or publishes; ask another store, or find out who changed this one',
   });
 }
 
