@@ -99,7 +99,7 @@ async function stagedIds(staging: string, bytes: Uint8Array): Promise<{ digest: 
 }
 
 /** Makes `ref` name a revision, with the next generation. Does nothing if it does so already. */
-async function moveRef(
+export async function moveRef(
   layout: StoreLayout,
   model: ModelName,
   name: string,
@@ -120,8 +120,13 @@ async function moveRef(
   return { ref, moved: true };
 }
 
-/** The ref in the Hugging Face cache layout follows ours; a kill between the two leaves it behind. */
+/**
+ * The ref in the Hugging Face cache layout follows ours; a kill between the two leaves it behind. A revision that has no snapshot there,
+ * because its content lies elsewhere, has no ref there either.
+ */
 async function repairHubRef(layout: StoreLayout, model: ModelName, name: string, ref: Ref): Promise<void> {
+  const snapshots = dirname(layout.snapshot(model, ref.revision));
+  if (!(await listNames(snapshots)).includes(ref.revision)) return;
   const path = layout.hubRef(model, name);
   const now = await readFile(path, 'utf8').catch(() => undefined);
   if (now === ref.revision) return;

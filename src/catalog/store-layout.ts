@@ -65,6 +65,25 @@ export class StoreLayout {
     return join(this.own, 'beside', cacheFolder(model), name);
   }
 
+  /** What is known of models that lie in object storage. */
+  get origin(): string {
+    return join(this.own, 'origin');
+  }
+
+  /** Which revisions of a model lie in object storage, and in which objects. */
+  originRecords(model: ModelName): string {
+    return join(this.origin, cacheFolder(model));
+  }
+
+  originRecord(model: ModelName, revision: string): string {
+    return join(this.originRecords(model), `${revision}.json`);
+  }
+
+  /** The disk cache before object storage. */
+  get cache(): string {
+    return join(this.own, 'cache');
+  }
+
   /** Where a model is gathered before it is published. */
   staging(model: ModelName): string {
     return join(this.own, 'staging', cacheFolder(model));

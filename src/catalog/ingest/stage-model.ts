@@ -172,7 +172,8 @@ async function checkSpace(
   );
 }
 
-function buildManifest(
+/** The manifest of files that were hashed, in the order of the files. */
+export function buildManifest(
   files: readonly SourceFile[],
   results: readonly HashResult[],
   weights: ModelWeights,
