@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { listModels } from '../app/catalog/list-models.js';
+import { awaitedModels, listModels } from '../app/catalog/list-models.js';
 import { formatSize } from '../core/units.js';
 import { print, printJson, printTable } from './terminal.js';
 import { runCommand, type CommonOptions } from './run-command.js';
@@ -18,9 +18,11 @@ export function listCommand(program: Command): void {
     .option('--verbose', 'show where errors come from')
     .action((options: CommonOptions & { readonly data?: string }) =>
       runCommand(options, async () => {
-        const models = await listModels(chosenDirectory(options.data, defaultDataDirectory));
-        if (options.json === true) printJson({ models });
-        else if (models.length === 0)
+        const directory = chosenDirectory(options.data, defaultDataDirectory);
+        const models = await listModels(directory);
+        const awaited = await awaitedModels(directory);
+        if (options.json === true) printJson({ models, ...(awaited.length > 0 && { awaited }) });
+        else if (models.length === 0 && awaited.length === 0)
           print('no models; publish one with: calyx add DIRECTORY --name ORG/NAME');
         else {
           const rows = models.map((summary) =>
@@ -34,7 +36,8 @@ export function listCommand(program: Command): void {
                   formatSize(summary.bytes),
                 ],
           );
-          printTable(['model', 'revision', 'blocks', 'files', 'bytes'], rows, [2, 3, 4]);
+          if (rows.length > 0) printTable(['model', 'revision', 'blocks', 'files', 'bytes'], rows, [2, 3, 4]);
+          for (const { model, state } of awaited) print(`${model} (object storage): ${state}`);
           for (const summary of models) if ('error' in summary) print(`${summary.model}: ${summary.error}`);
         }
         return 0;

@@ -2,7 +2,6 @@ import { statfs } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import type { DiskCatalog } from '../../catalog/catalog-reader.js';
 import { OriginIndex } from '../../catalog/origin/origin-index.js';
-import type { SignRef } from '../../catalog/sign-refs.js';
 import type { StoreLayout } from '../../catalog/store-layout.js';
 import type { Digest } from '../../core/digest.js';
 import { fileError } from '../../core/errors.js';

@@ -12,7 +12,7 @@ import type { SignRef } from '../../catalog/sign-refs.js';
 import type { StoreLayout } from '../../catalog/store-layout.js';
 import { systemClock, type Clock } from '../../core/clock.js';
 import { errorMessage, isCalyxError } from '../../core/errors.js';
-import { DEFAULT_REF, formatModelName, parseModelName, type ModelName } from '../../core/names.js';
+import { DEFAULT_REF, formatModelName, parseModelName } from '../../core/names.js';
 import { formatSize } from '../../core/units.js';
 import type { ObjectBucket, StoredObject } from '../../storage/object-bucket.js';
 import type { RemoteFile } from '../../storage/remote/remote-model.js';
@@ -246,14 +246,4 @@ function bucketModel(
       bucket.read({ key: `${name}/${file.path}`, ...withVersion(file) }, offset, target, signal),
     close: () => Promise.resolve(),
   };
-}
-
-/** True if the current revision of a model lies in object storage. Rejects with CalyxError as the catalog does. */
-export async function liesInOrigin(
-  layout: StoreLayout,
-  catalog: DiskCatalog,
-  model: ModelName,
-): Promise<boolean> {
-  const main = (await catalog.refs(model)).get(DEFAULT_REF)?.revision;
-  return main !== undefined && (await originRecords(layout, model)).has(main);
 }

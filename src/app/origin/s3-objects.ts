@@ -11,8 +11,9 @@ const RENEW_EVERY_MS = 5_000;
 export class S3Objects implements ObjectBucket {
   readonly name: string;
   readonly #location: S3Location;
-  #bucket: Promise<S3Bucket>;
-  #openedAt: number;
+  /** Undefined until it is asked for the first time. */
+  #bucket: Promise<S3Bucket> | undefined;
+  #openedAt = 0;
   readonly #closing = new AbortController();
 
   /** @param text `s3://BUCKET[/PREFIX]`. Throws CalyxError `usage`. */
@@ -20,8 +21,6 @@ export class S3Objects implements ObjectBucket {
     this.#location = parseS3Location(text);
     const { bucket, prefix } = this.#location;
     this.name = `s3://${bucket}${prefix === '' ? '' : `/${prefix}`}`;
-    this.#openedAt = systemClock.now();
-    this.#bucket = this.#open();
   }
 
   async list(signal: AbortSignal): Promise<readonly StoredObject[]> {
@@ -46,19 +45,21 @@ export class S3Objects implements ObjectBucket {
 
   async close(): Promise<void> {
     this.#closing.abort(new CalyxError('unavailable', `${this.name} is closed`));
-    const bucket = await this.#bucket.catch(() => undefined);
+    const bucket = await this.#bucket?.catch(() => undefined);
     await bucket?.close();
   }
 
   #open(): Promise<S3Bucket> {
+    this.#openedAt = systemClock.now();
     const bucket = S3Bucket.open(this.#location, {}, this.#closing.signal);
     // Whoever asks is told.
     bucket.catch(() => undefined);
+    this.#bucket = bucket;
     return bucket;
   }
 
   async #with<T>(ask: (bucket: S3Bucket) => Promise<T>): Promise<T> {
-    const used = this.#bucket;
+    const used = this.#bucket ?? this.#open();
     try {
       return await ask(await used);
     } catch (error) {
@@ -72,7 +73,6 @@ export class S3Objects implements ObjectBucket {
     const now = systemClock.now();
     if (this.#bucket !== used || this.#closing.signal.aborted || now - this.#openedAt < RENEW_EVERY_MS)
       return;
-    this.#openedAt = now;
-    this.#bucket = this.#open();
+    this.#open();
   }
 }
