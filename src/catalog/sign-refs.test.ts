@@ -73,6 +73,39 @@ describe.skipIf(noOpenssl)('a ref', () => {
     expect((await resolve(catalog, VECTORS.qwen3.revision)).ref).toBeUndefined();
   });
 
+  it('and so is a revision whose id is a commit, when it is published and when the store starts', async () => {
+    const { layout, catalog } = emptyStore();
+    const commit = 'c0ffee'.padEnd(40, '1');
+    await stage(layout, FIXTURES.qwen3, { revision: commit });
+    const { ref } = await publishStaged(layout, MODEL, onMoved, (statement) => ours.signRef(statement));
+    expect(ref.revision).toBe(commit);
+    const path = layout.revision(MODEL, commit);
+    const expectRevisionSigned = (publicKey: string): void => {
+      const { manifest, signature } = JSON.parse(readFileSync(path, 'utf8')) as Record<string, string>;
+      expect(manifest).toBe(VECTORS.qwen3.sha256);
+      const lines = ['calyx ref 1', formatModelName(MODEL), commit, commit, manifest, 0];
+      writeFileSync(join(DIRECTORY, 'lines'), `${lines.join('\n')}\n`);
+      writeFileSync(join(DIRECTORY, 'signature'), Buffer.from(signature ?? '', 'base64url'));
+      const args = ['-verify', publicKey, '-signature', 'signature', 'lines'];
+      expect(openssl(DIRECTORY, 'dgst', '-sha256', ...args)).toEqual({ ok: true, text: 'Verified OK\n' });
+    };
+    expectRevisionSigned(ours.publicKey);
+    expect((await resolve(catalog, commit)).signature).toBeDefined();
+    // Of another cluster: the ref and the revision are signed anew; a replica would be told of both.
+    const told: unknown[] = [];
+    await checkRefs(layout, catalog, theirs.ca, (...wrong) => told.push(wrong), onMoved);
+    expect(told).toEqual([
+      [MODEL, 'main', 'has a wrong signature'],
+      [MODEL, commit, 'has a wrong signature'],
+    ]);
+    expect(await signRefs(layout, catalog, theirs)).toBe(2);
+    expectRevisionSigned(theirs.publicKey);
+    expect(await signRefs(layout, catalog, theirs)).toBe(0);
+    // A revision never changes: other files under the same commit are refused.
+    await stage(layout, FIXTURES['mistral-f32'], { revision: commit });
+    await expect(publishStaged(layout, MODEL)).rejects.toMatchObject({ code: 'exists' });
+  });
+
   it('keeps its signature if it does not move', async () => {
     const { layout } = emptyStore();
     await stage(layout, FIXTURES.qwen3);

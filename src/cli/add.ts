@@ -30,7 +30,7 @@ export function addCommand(program: Command): void {
     .argument(
       '<source>',
       'a model directory; a snapshot in a Hugging Face cache (models--ORG--NAME); ORG/NAME[@REV] of the Hub (or HF_ENDPOINT, with HF_TOKEN); ' +
-        'or https://HOST/ORG/NAME[@REV] of a mirror of it or of another store',
+        'https://HOST/ORG/NAME[@REV] of a mirror of it or of another store; or s3://BUCKET/PREFIX (needs --name)',
     )
     .option(
       '--name <org/name>',

@@ -18,6 +18,7 @@ const PAGES = [
   'docs/nfs.md',
   'docs/performance.md',
   'docs/security.md',
+  'docs/sources.md',
 ];
 
 describe('docs', () => {

@@ -57,7 +57,7 @@ test('a shard under a hidden name is refused before anything is copied', async (
   const names = Object.keys(JSON.parse(header) as object).filter((name) => name !== '__metadata__');
   const map = Object.fromEntries(names.map((name) => [name, '.w/m.safetensors']));
   writeFileSync(join(source, 'model.safetensors.index.json'), JSON.stringify({ weight_map: map }));
-  await expectError(() => stage(layout, source), 'unsupported', '.w/m.safetensors has a hidden name');
+  await expectError(() => stage(layout, source), 'unsupported', '.w/m.safetensors is hidden or left out');
   expect(existsSync(layout.root)).toBe(false);
 });
 

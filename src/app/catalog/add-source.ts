@@ -2,11 +2,18 @@ import { stat } from 'node:fs/promises';
 import { CalyxError } from '../../core/errors.js';
 import { DEFAULT_REF, formatModelName, parseModelName, type ModelName } from '../../core/names.js';
 import { findSnapshot, isDirectory, type CacheSnapshot } from '../../catalog/ingest/cache-snapshot.js';
+import {
+  formatS3Location,
+  isS3Location,
+  parseS3Location,
+  type S3Location,
+} from '../../storage/remote/s3-location.js';
 import { hubEndpoint } from './hub-access.js';
 
 /** Where a model comes from. */
 export type AddSource =
   | { readonly kind: 'directory'; readonly directory: string; readonly snapshot?: CacheSnapshot }
+  | { readonly kind: 's3'; readonly location: S3Location }
   | { readonly kind: 'hub'; readonly endpoint: URL; readonly repo: ModelName; readonly revision: string };
 
 /** Branches and tags of the Hub may have slashes (`refs/pr/1`). */
@@ -14,7 +21,7 @@ const HUB_REVISION = /^(?!.*\.\.)[A-Za-z0-9._][A-Za-z0-9._/+-]{0,199}$/;
 
 /**
  * What the text after `calyx add` means: a directory if there is one, else `ORG/NAME[@REV]` on the Hub (or `HF_ENDPOINT`), or the
- * address of a model on a mirror of the Hub or on a store.
+ * address of a model on a mirror of the Hub or on a store, or a prefix in object storage.
  *
  * @param onNotice told if a directory hides a model of the Hub
  * @throws CalyxError `usage`, `not-found`
@@ -25,9 +32,10 @@ export async function parseAddSource(
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<AddSource> {
   if (/^https?:\/\//i.test(text)) return parseAddress(text);
+  if (isS3Location(text)) return { kind: 's3', location: parseS3Location(text) };
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text))
     throw new CalyxError('usage', `'${text.slice(0, 200)}': models are not taken from there`, {
-      hint: 'give a directory, ORG/NAME[@REV] of the Hub, or https://HOST/ORG/NAME[@REV]',
+      hint: 'give a directory, ORG/NAME[@REV] of the Hub, https://HOST/ORG/NAME[@REV], or s3://BUCKET/PREFIX',
     });
   const onHub = asHubName(text, env);
   if (await isDirectory(text)) {
@@ -49,6 +57,7 @@ export async function parseAddSource(
 
 /** The name under which a model is published if none is given; undefined if the source has none. */
 export function nameOfSource(source: AddSource): ModelName | undefined {
+  if (source.kind === 's3') return undefined;
   return source.kind === 'hub' ? source.repo : source.snapshot?.model;
 }
 
@@ -99,5 +108,6 @@ function checkRevision(text: string): string {
 /** How messages call a source. */
 export function describeSource(source: AddSource): string {
   if (source.kind === 'directory') return source.directory;
+  if (source.kind === 's3') return formatS3Location(source.location);
   return `${source.endpoint.origin}/${formatModelName(source.repo)}@${source.revision}`;
 }

@@ -48,11 +48,6 @@ describe('StoreClient', () => {
 
   it.each([
     ['another revision than the one that was pinned', GOOD, 'b'.repeat(40)],
-    [
-      'the pinned revision, but the manifest of another',
-      { ...GOOD, manifest: 'c'.repeat(64) },
-      GOOD.revision,
-    ],
     ['another model', { ...GOOD, model: 'evil/rose' }, 'main'],
   ])('does not believe %s', async (_, answer, revision) => {
     await expect(identify([answer], revision)).rejects.toMatchObject({ code: 'corrupt' });
@@ -66,6 +61,13 @@ describe('StoreClient', () => {
     await expect(identify([answer])).rejects.toMatchObject({
       code: 'unavailable',
       message: expect.stringContaining('as a Calyx store') as unknown,
+    });
+  });
+
+  it('takes what an open store says of a commit, whose id proves nothing', async () => {
+    const commit = { ...GOOD, manifest: 'c'.repeat(64) };
+    await expect(identify([commit], GOOD.revision)).resolves.toMatchObject({
+      manifestDigest: commit.manifest,
     });
   });
 
@@ -123,6 +125,35 @@ describe('StoreClient with a credential', () => {
       forged,
     ]);
     await expect(answered).resolves.toMatchObject({ revision: GOOD.revision });
+  });
+
+  describe('of a commit, whose id does not name its content,', () => {
+    const commit = { ...SAID, manifest: 'c'.repeat(64), generation: 0 };
+    const asRevision = { ...commit, ref: commit.revision };
+
+    it('believes what the cluster has signed of it', async () => {
+      const answered = ask((sign) => [{ ...commit, signature: sign(asRevision) }], commit.revision);
+      await expect(answered).resolves.toMatchObject({ manifestDigest: commit.manifest });
+    });
+
+    it.each<[string, (sign: (statement: RefStatement) => string) => object, string]>([
+      ['no signature', () => commit, 'is not signed'],
+      ['that of a ref', (sign) => ({ ...commit, signature: sign({ ...commit, ref: 'main' }) }), 'wrong signature'],
+      ['that of a ref of the same name', (sign) => ({ ...commit, signature: sign({ ...asRevision, generation: 1 }) }), 'wrong signature'],
+      ['that of another manifest', (sign) => ({ ...commit, signature: sign({ ...asRevision, manifest: 'd'.repeat(64) }) }), 'wrong signature'],
+      ['that of another model', (sign) => ({ ...commit, signature: sign({ ...asRevision, model: 'acme/other' }) }), 'wrong signature'],
+    ])('does not believe %s', async (_, answer, says) => {
+      await expect(ask((sign) => [answer(sign)], commit.revision)).rejects.toMatchObject({
+        code: 'corrupt',
+        message: expect.stringContaining(says) as unknown,
+      });
+    }); // prettier-ignore
+
+    it('believes a ref that leads to it', async () => {
+      const ref = { ...commit, generation: 3 };
+      const answered = ask((sign) => [{ ...ref, signature: sign({ ...ref, ref: 'main' }) }]);
+      await expect(answered).resolves.toMatchObject({ manifestDigest: commit.manifest });
+    });
   });
 
   it('needs no signature for a revision, which names its content', async () => {

@@ -156,7 +156,8 @@ function parse(location: string, base: URL): URL | null {
   return url;
 }
 
-function refuseDescent(from: URL, to: URL): void {
+/** @throws CalyxError `refused` for a redirect to where nobody is led: from `https:` to `http:`, or from another machine to this one */
+export function refuseDescent(from: URL, to: URL): void {
   const bare = from.protocol === 'https:' && to.protocol === 'http:';
   if (!bare && (isLoopback(from) || !isLoopback(to))) return;
   const what = bare ? 'from https: to http:' : 'from another machine to this one';

@@ -31,6 +31,8 @@ export async function connectS3(
   stallMs: number,
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<S3Connection> {
+  // Versions to come will need a newer Node; that is not for who runs a command to hear.
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   // Loaded when it is needed: most commands do not.
   const sdk = await import('@aws-sdk/client-s3');
   const named = env['AWS_REGION'] || env['AWS_DEFAULT_REGION'];

@@ -188,7 +188,14 @@ function connectionError(error: unknown, { endpoint, bucket }: S3Question): Caly
       hint: `check the endpoint; if ${bucket}.HOST is no name there, set CALYX_S3_STYLE=path`,
       cause,
     });
-  if (name === 'TimeoutError') return new CalyxError('timeout', `${endpoint} does not answer`, { cause });
+  if (code === 'EPROTO')
+    return new CalyxError('refused', `the server at ${endpoint} does not speak TLS`, {
+      hint: 'check the endpoint: http: or https:?',
+      cause,
+    });
+  // The SDK calls connections that were reset by that name too.
+  if (code === 'ETIMEDOUT' || (name === 'TimeoutError' && code === ''))
+    return new CalyxError('timeout', `${endpoint} does not answer`, { cause });
   return new CalyxError(
     'unavailable',
     `${endpoint} cannot be reached (${code || safe(name) || 'no reason'})`,
