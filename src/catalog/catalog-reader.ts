@@ -199,7 +199,8 @@ export class DiskCatalog implements CatalogReader {
   /** True if a model that is published has this blob. */
   async hasBlob(model: ModelName, blob: Digest): Promise<boolean> {
     if (!isDigest(blob)) return false;
-    const there = this.#elsewhere?.holds(model, blob) === true || (await isFile(this.#layout.blob(model, blob)));
+    const there =
+      this.#elsewhere?.holds(model, blob) === true || (await isFile(this.#layout.blob(model, blob)));
     return there && (await this.#exists(model));
   }
 

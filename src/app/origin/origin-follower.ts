@@ -128,7 +128,10 @@ export class OriginFollower {
         if (mayPass) complete = false;
         else this.#hopeless.set(name, one.files);
         this.state.failed(name, errorMessage(error));
-        logger.error({ err: error, model: name }, `the model in ${bucket.name} cannot be served as it is now`);
+        logger.error(
+          { err: error, model: name },
+          `the model in ${bucket.name} cannot be served as it is now`,
+        );
       }
     }
     await this.#takeBack(new Set(found.map(({ model }) => formatModelName(model))));
@@ -203,7 +206,9 @@ export class OriginFollower {
     });
     const made = { manifest, bytes, record: originRecord(manifestIds(bytes).digest, files) };
     if (!(await writeBeside(bucket, model, made, signal)))
-      logger.warn(`the manifest of ${name} cannot be kept in ${bucket.name}; a new store reads the model again`);
+      logger.warn(
+        `the manifest of ${name} cannot be kept in ${bucket.name}; a new store reads the model again`,
+      );
     return made;
   }
 
@@ -223,7 +228,10 @@ export class OriginFollower {
         });
         logger.warn(`${name} is not in ${bucket.name} any more, so it is not served any more`);
       } catch (error) {
-        logger.error({ err: error, model: name }, 'a model that is gone from the bucket cannot be taken back');
+        logger.error(
+          { err: error, model: name },
+          'a model that is gone from the bucket cannot be taken back',
+        );
       }
     }
   }

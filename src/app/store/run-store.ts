@@ -291,9 +291,13 @@ async function originOf(
 ): Promise<Origin | undefined> {
   if (origin === undefined) return undefined;
   if (replicaOf === undefined) return openOrigin(origin, parts);
-  throw new CalyxError('usage', '--origin does not go with --replica: a replica cannot sign the refs of models', {
-    hint: 'start a store of its own before the same bucket, or copy the models to the replica',
-  });
+  throw new CalyxError(
+    'usage',
+    '--origin does not go with --replica: a replica cannot sign the refs of models',
+    {
+      hint: 'start a store of its own before the same bucket, or copy the models to the replica',
+    },
+  );
 }
 
 /** @throws CalyxError `refused` for a model that would come back with the next listing */

@@ -95,7 +95,11 @@ function originMetrics(
   show('calyx_origin_bytes_read', 'Bytes of blobs read from object storage', () => meter.bytes);
   show('calyx_origin_reads', 'Reads of object storage for blobs', () => meter.reads);
   show('calyx_origin_read_errors', 'Reads of object storage that failed', () => meter.errors);
-  show('calyx_origin_read_seconds', 'Seconds that reads of object storage took, added up', () => meter.seconds);
+  show(
+    'calyx_origin_read_seconds',
+    'Seconds that reads of object storage took, added up',
+    () => meter.seconds,
+  );
   show('calyx_origin_wrong_chunks', 'Chunks that object storage sent wrong', () => origin.cache.wrongChunks);
   show('calyx_cache_hits', 'Chunks of reads that were in the disk cache', () => origin.cache.hits);
   show(
@@ -105,7 +109,11 @@ function originMetrics(
   );
   show('calyx_cache_misses', 'Chunks of reads that had to be fetched', () => origin.cache.misses);
   show('calyx_cache_hit_bytes', 'Bytes of reads that came from the disk cache', () => origin.cache.hitBytes);
-  show('calyx_cache_served_bytes', 'Bytes of all reads through the disk cache', () => origin.cache.servedBytes);
+  show(
+    'calyx_cache_served_bytes',
+    'Bytes of all reads through the disk cache',
+    () => origin.cache.servedBytes,
+  );
   show('calyx_cache_used_bytes', 'Bytes of the chunks in the disk cache', () => origin.cache.usedBytes);
   show('calyx_cache_budget_bytes', 'What the disk cache may take', () => origin.cache.budgetBytes);
   show('calyx_cache_evicted_bytes', 'Bytes of chunks that made room', () => origin.cache.evictedBytes);

@@ -89,7 +89,8 @@ describe('remoteManifest', () => {
     const [shard = ''] = readdirSync(directory).filter((name) => name.endsWith('.safetensors'));
     truncateSync(join(directory, shard), 1000);
     const { remote } = await remoteOf(directory);
-    const making = (): Promise<unknown> => remoteManifest(remote, { scratch: testDirectory(), signal: never });
+    const making = (): Promise<unknown> =>
+      remoteManifest(remote, { scratch: testDirectory(), signal: never });
     const error = await expectError(making, 'invalid-model', shard);
     expect(error.message).not.toContain('outline');
   });

@@ -19,7 +19,10 @@ async function sourceOf(files: Readonly<Record<string, string>>): Promise<{
   const directory = testDirectory();
   for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text);
   const bucket = new DirectoryBucket(directory);
-  const objects: BlobObject[] = (await bucket.list()).map((object) => ({ object, owner: `acme/m@${object.key}` }));
+  const objects: BlobObject[] = (await bucket.list()).map((object) => ({
+    object,
+    owner: `acme/m@${object.key}`,
+  }));
   const pool = new BufferPool();
   const source = new S3Source(bucket, (blob) => (blob === BLOB ? objects : []), pool);
   return { directory, bucket, pool, source };
@@ -46,7 +49,12 @@ describe('S3Source', () => {
     writeFileSync(join(directory, 'a'), 'xxxxxxxxxx');
     expect(await text(source, 0, 2)).toBe('01');
     rmSync(join(directory, 'b'));
-    await expectError(() => text(source, 0, 2), 'changed', 'a was replaced', 'acme/m@a cannot be read any more');
+    await expectError(
+      () => text(source, 0, 2),
+      'changed',
+      'a was replaced',
+      'acme/m@a cannot be read any more',
+    );
   });
 
   it('says of credentials that do not count that it may pass, and gives its buffer back', async () => {

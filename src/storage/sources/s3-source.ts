@@ -43,7 +43,8 @@ export class S3Source implements ByteSource {
     const objects = this.#objects(blob);
     if (objects.length === 0)
       throw new CalyxError('not-found', `${this.name} does not have the blob ${blob}`);
-    const both = signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
+    const both =
+      signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
     const lease = await this.#pool.take(length, both);
     try {
       await this.#fill(objects, offset, lease.buffer, both);
