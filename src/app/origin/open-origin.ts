@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import type { DiskCatalog } from '../../catalog/catalog-reader.js';
-import { OriginIndex } from '../../catalog/origin/origin-index.js';
+import type { OriginIndex } from '../../catalog/origin/origin-index.js';
 import type { StoreLayout } from '../../catalog/store-layout.js';
 import type { Digest } from '../../core/digest.js';
 import { fileError } from '../../core/errors.js';

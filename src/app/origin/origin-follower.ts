@@ -86,16 +86,20 @@ export class OriginFollower {
     await this.state.end();
   }
 
+  #isEnding(): boolean {
+    return this.#ending.signal.aborted;
+  }
+
   async #run(): Promise<void> {
     const { signal } = this.#ending;
     const { logger, bucket, pollMs } = this.#options;
     let pauseMs = FIRST_PAUSE_MS;
-    while (!signal.aborted) {
+    while (!this.#isEnding()) {
       try {
         const complete = await this.scan(signal);
         pauseMs = complete ? pollMs : Math.min(pauseMs * 2, pollMs);
       } catch (error) {
-        if (signal.aborted) return;
+        if (this.#isEnding()) return;
         pauseMs = Math.min(pauseMs * 2, pollMs);
         this.state.listingFailed(errorMessage(error));
         logger.error({ err: error }, `${bucket.name} cannot be listed`);

@@ -73,6 +73,6 @@ export class S3Objects implements ObjectBucket {
     const now = systemClock.now();
     if (this.#bucket !== used || this.#closing.signal.aborted || now - this.#openedAt < RENEW_EVERY_MS)
       return;
-    this.#open();
+    void this.#open();
   }
 }

@@ -159,7 +159,7 @@ async function hashRemote(
     return hasher.end();
   } finally {
     ending.abort(new CalyxError('aborted', 'nobody waits for it any more'));
-    await Promise.allSettled(ahead);
+    await Promise.allSettled(ahead.filter((window) => window !== undefined));
   }
 }
 
