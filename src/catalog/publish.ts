@@ -125,8 +125,7 @@ export async function moveRef(
  * because its content lies elsewhere, has no ref there either.
  */
 async function repairHubRef(layout: StoreLayout, model: ModelName, name: string, ref: Ref): Promise<void> {
-  const snapshots = dirname(layout.snapshot(model, ref.revision));
-  if (!(await listNames(snapshots)).includes(ref.revision)) return;
+  if (!(await listNames(layout.snapshots(model))).includes(ref.revision)) return;
   const path = layout.hubRef(model, name);
   const now = await readFile(path, 'utf8').catch(() => undefined);
   if (now === ref.revision) return;

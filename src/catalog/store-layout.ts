@@ -107,8 +107,12 @@ export class StoreLayout {
     return join(this.blobs(model), blob);
   }
 
+  snapshots(model: ModelName): string {
+    return join(this.model(model), 'snapshots');
+  }
+
   snapshot(model: ModelName, revision: string): string {
-    return join(this.model(model), 'snapshots', revision);
+    return join(this.snapshots(model), revision);
   }
 
   /** The ref as other readers of the cache layout see it: a file with the revision id. */

@@ -16,6 +16,7 @@ const PAGES = [
   'docs/formats.md',
   'docs/nfs-conformance.md',
   'docs/nfs.md',
+  'docs/origin.md',
   'docs/performance.md',
   'docs/security.md',
   'docs/sources.md',

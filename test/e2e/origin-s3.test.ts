@@ -7,7 +7,7 @@ import { ROOT, suiteDirectory, testDirectory } from '../support/directories.js';
 import { TINY } from '../support/models.js';
 import { startNodeProcess } from '../support/running-node.js';
 import { startStore, type RunningStore } from '../support/running-store.js';
-import { noS3Server, S3Server } from '../support/s3-server.js';
+import { noS3Server, S3_KEY, S3Server } from '../support/s3-server.js';
 import { S3Proxy, type S3Fault } from '../support/s3-proxy.js';
 
 const BUCKET = 'models';
@@ -143,6 +143,41 @@ describe.skipIf(noS3Server !== undefined)(
         method === 'GET' && isShard(key) && before === 0 ? fault : undefined;
       await Promise.all(SHARDS.map((name) => read(running, name)));
       expect(proxy.requests.some(({ before }) => before > 0)).toBe(true);
+    });
+
+    it('takes new credentials from the file that has them, without a restart', async () => {
+      const file = join(testDirectory(), 'credentials');
+      const write = (id: string): void =>
+        writeFileSync(
+          file,
+          `[default]\naws_access_key_id = ${id}\naws_secret_access_key = ${S3_KEY.secret}\n`,
+        );
+      write('AKIAOFNOBODY00000001');
+      const env = { AWS_ACCESS_KEY_ID: '', AWS_SECRET_ACCESS_KEY: '', AWS_SHARED_CREDENTIALS_FILE: file };
+      const running = await startStore(testDirectory(), {
+        args: ['--origin', ORIGIN, '--cache-size', '64MiB', '--origin-poll', '1'],
+        env: { ...server.env(proxy.url), ...env },
+      });
+      onTestFinished(async () => {
+        await running.stop('SIGKILL');
+      });
+      const model = `${running.url}/v1/models/acme/tiny/revisions/main`;
+      await vi.waitFor(
+        async () => {
+          const { origin } = (await (await fetch(`${running.url}/v1/status`)).json()) as {
+            origin: { problem: string | null };
+          };
+          expect(origin.problem).toContain('does not know these credentials');
+        },
+        { timeout: 20_000, interval: 50 },
+      );
+      expect((await fetch(model)).status).toBe(404);
+      write(S3_KEY.id);
+      await vi.waitFor(async () => expect((await fetch(model)).status).toBe(200), {
+        timeout: 30_000,
+        interval: 100,
+      });
+      await read(running, SHARDS[0] ?? '');
     });
 
     it('survives all of this while it makes the manifest', async () => {

@@ -67,7 +67,7 @@ async function file(store: Store, path: string): Promise<{ status: number; bytes
 }
 
 function expectSameFiles(directory: string, original: string): void {
-  for (const name of readdirSync(original))
+  for (const { name } of readdirSync(original, { withFileTypes: true }).filter((entry) => entry.isFile()))
     expect(readFileSync(join(directory, name)).equals(readFileSync(join(original, name))), name).toBe(true);
 }
 
@@ -264,6 +264,30 @@ describe('a store before a bucket', () => {
     await vi.waitFor(async () => expect((await status(store)).models.failed).toBe(1), { timeout: 10_000 });
     expect(await shown(store, 'acme/tiny')).toBe(revision);
     expect(bucket.readBytes).toBe(0);
+  });
+
+  it('reads from its disk what was added there, too, and keeps that when it is gone from the bucket', async () => {
+    const { bucket, root } = bucketWith({ 'acme/tiny': TINY });
+    const data = testDirectory();
+    const store = await startOn(data, bucket);
+    const revision = await shown(store, 'acme/tiny');
+    await calyxJson('add', TINY, '--name', 'acme/tiny', '--data', data);
+    bucket.onRead = () => {
+      throw new CalyxError('unavailable', 'the bucket does not answer');
+    };
+    const readAll = async (): Promise<void> => {
+      for (const name of readdirSync(TINY)) {
+        const { bytes } = await file(store, `acme/tiny@${revision}/${name}`);
+        expect(bytes.equals(readFileSync(join(TINY, name))), name).toBe(true);
+      }
+    };
+    await readAll();
+    rmSync(join(root, 'acme'), { recursive: true });
+    await vi.waitFor(() => expect(store.log.join('')).toContain('is not in s3://bucket/models any more'), {
+      timeout: 10_000,
+    });
+    await readAll();
+    expect((await calyx('verify', '--data', data)).code).toBe(0);
   });
 
   it('keeps within a budget that is smaller than the model', async () => {

@@ -38,7 +38,10 @@ export interface Origin {
   readonly name: string;
   /** Reads blobs of the bucket, through the cache. */
   readonly source: ByteSource;
+  /** True if a blob is to be read from the bucket: one that lies in the data directory too is not. */
   has(blob: Digest): boolean;
+  /** Looks whether a blob lies in the data directory: it was put there, or removed. */
+  look(blob: Digest): Promise<void>;
   /** What was read from the bucket for readers; not the reading for manifests. */
   readonly meter: Meter;
   readonly cache: DiskCacheStats;
@@ -82,10 +85,16 @@ export async function openOrigin(
     onRetry: (error) => logger.warn({ err: error }, `a read from ${bucket.name} is tried again`),
   });
   let follower: OriginFollower | undefined;
+  const onDisk = new Set<Digest>();
+  const look = async (blob: Digest): Promise<void> => {
+    if (index.has(blob) && (await parts.catalog.locate(blob)) !== undefined) onDisk.add(blob);
+    else onDisk.delete(blob);
+  };
   return {
     name: bucket.name,
     source,
-    has: (blob) => index.has(blob),
+    has: (blob) => index.has(blob) && !onDisk.has(blob),
+    look,
     meter: meter.meter,
     get cache() {
       return cache.stats;
@@ -94,7 +103,7 @@ export async function openOrigin(
       return follower?.state.report ?? { origin: bucket.name, models: [] };
     },
     follow: async (changes) => {
-      follower = new OriginFollower({ ...parts, ...changes, bucket, pollMs });
+      follower = new OriginFollower({ ...parts, ...changes, bucket, pollMs, look });
       await follower.load();
       follower.start();
     },

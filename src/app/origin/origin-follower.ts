@@ -4,15 +4,17 @@ import type { DiskCatalog } from '../../catalog/catalog-reader.js';
 import { remoteManifest } from '../../catalog/ingest/remote-manifest.js';
 import { Patience } from '../../catalog/ingest/patience.js';
 import type { OriginIndex } from '../../catalog/origin/origin-index.js';
-import { originRecord, sameObjects } from '../../catalog/origin/origin-record.js';
+import { originRecord, sameObjects, type OriginRecord } from '../../catalog/origin/origin-record.js';
 import { dropOriginRecords, originRecords, publishOrigin } from '../../catalog/origin/publish-origin.js';
+import type { Manifest } from '../../catalog/manifest.js';
 import { manifestIds } from '../../catalog/manifest-codec.js';
 import { removeModel } from '../../catalog/remove.js';
 import type { SignRef } from '../../catalog/sign-refs.js';
 import type { StoreLayout } from '../../catalog/store-layout.js';
 import { systemClock, type Clock } from '../../core/clock.js';
+import type { Digest } from '../../core/digest.js';
 import { errorMessage, isCalyxError } from '../../core/errors.js';
-import { DEFAULT_REF, formatModelName, parseModelName } from '../../core/names.js';
+import { DEFAULT_REF, formatModelName, parseModelName, type ModelName } from '../../core/names.js';
 import { formatSize } from '../../core/units.js';
 import type { ObjectBucket, StoredObject } from '../../storage/object-bucket.js';
 import type { RemoteFile } from '../../storage/remote/remote-model.js';
@@ -30,6 +32,8 @@ export interface OriginFollowerOptions {
   /** Does one change of the catalog at a time. */
   readonly inTurn: <T>(change: () => Promise<T>) => Promise<T>;
   readonly sign: SignRef;
+  /** Told of each blob that the index learns. */
+  readonly look: (blob: Digest) => Promise<void>;
   /** From the end of one listing to the next. */
   readonly pollMs: number;
   readonly clock?: Clock;
@@ -56,7 +60,7 @@ export class OriginFollower {
 
   /** Learns what an earlier run has published; what it cannot read is told and passed over. */
   async load(): Promise<void> {
-    const { layout, catalog, index, logger } = this.#options;
+    const { layout, catalog, logger } = this.#options;
     for (const model of await catalog.models()) {
       try {
         const main = (await catalog.refs(model)).get(DEFAULT_REF)?.revision;
@@ -67,7 +71,7 @@ export class OriginFollower {
         for (const [revision, record] of records) {
           if (!known.has(revision)) continue;
           const { manifest } = await catalog.resolve({ model, revision });
-          index.add(model, revision, manifest, record);
+          await this.#learn(model, revision, manifest, record);
         }
       } catch (error) {
         logger.error({ err: error, model: formatModelName(model) }, 'what is known of a model is damaged');
@@ -148,7 +152,7 @@ export class OriginFollower {
     find: (key: string) => StoredObject | undefined,
     signal: AbortSignal,
   ): Promise<void> {
-    const { layout, catalog, bucket, index, logger, inTurn, sign } = this.#options;
+    const { layout, catalog, bucket, logger, inTurn, sign } = this.#options;
     const { model, files } = found;
     const name = formatModelName(model);
     const main = (await catalog.refs(model)).get(DEFAULT_REF)?.revision;
@@ -168,13 +172,18 @@ export class OriginFollower {
     const { revision } = manifestIds(made.bytes);
     await inTurn(async () => {
       // Before the ref shows it, so that its first reader finds its bytes.
-      index.add(model, revision, made.manifest, made.record);
+      await this.#learn(model, revision, made.manifest, made.record);
       await publishOrigin(layout, model, made.bytes, made.record, sign);
     });
     this.state.shown(name);
     logger.info(
       `${name}@${revision} is served from ${bucket.name}: ${formatSize(made.manifest.totalBytes)} in ${made.manifest.files.length} files`,
     );
+  }
+
+  async #learn(model: ModelName, revision: string, manifest: Manifest, record: OriginRecord): Promise<void> {
+    this.#options.index.add(model, revision, manifest, record);
+    for (const { blob } of manifest.files) await this.#options.look(blob);
   }
 
   /** From beside the model, or by reading all of it once. */
@@ -230,7 +239,7 @@ export class OriginFollower {
           await dropOriginRecords(layout, model);
           index.remove(model);
         });
-        logger.warn(`${name} is not in ${bucket.name} any more, so it is not served any more`);
+        logger.warn(`${name} is not in ${bucket.name} any more, so it is not served from there any more`);
       } catch (error) {
         logger.error(
           { err: error, model: name },

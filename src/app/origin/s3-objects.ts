@@ -1,4 +1,4 @@
-import { systemClock } from '../../core/clock.js';
+import { systemClock, wallClock } from '../../core/clock.js';
 import { CalyxError, isCalyxError } from '../../core/errors.js';
 import type { ObjectBucket, StoredObject } from '../../storage/object-bucket.js';
 import { S3Bucket } from '../../storage/remote/s3-bucket.js';
@@ -6,6 +6,8 @@ import { parseS3Location, type S3Location } from '../../storage/remote/s3-locati
 
 /** Credentials are looked for again at most so often. */
 const RENEW_EVERY_MS = 5_000;
+/** When a client with credentials that do not count any more is closed. */
+const OLD_MS = 600_000;
 
 /** A bucket of S3 as the port of objects; when its credentials do not count any more, those of the moment are looked for. */
 export class S3Objects implements ObjectBucket {
@@ -63,7 +65,7 @@ export class S3Objects implements ObjectBucket {
     try {
       return await ask(await used);
     } catch (error) {
-      if (isCalyxError(error, 'unauthenticated', 'timeout')) this.#renew(used);
+      if (isCalyxError(error, 'unauthenticated')) this.#renew(used);
       throw error;
     }
   }
@@ -74,5 +76,11 @@ export class S3Objects implements ObjectBucket {
     if (this.#bucket !== used || this.#closing.signal.aborted || now - this.#openedAt < RENEW_EVERY_MS)
       return;
     void this.#open();
+    // What is under way there has its own deadlines, which are shorter.
+    const close = async (): Promise<void> => (await used).close();
+    wallClock
+      .sleep(OLD_MS, this.#closing.signal)
+      .then(close, close)
+      .catch(() => undefined);
   }
 }

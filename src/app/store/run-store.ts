@@ -149,7 +149,10 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
       : ownManager(layout, catalog, {
           inTurn,
           mayRemove: (model) => checkNotInOrigin(origin, layout, catalog, model),
-          onReplaced: (blob) => directory.forget(blob),
+          onReplaced: async (blob) => {
+            await directory.forget(blob);
+            await origin?.look(blob);
+          },
           onChanged: () => shown.invalidate(),
           usersOf: (model) => usage.usersOf(model),
           sign,

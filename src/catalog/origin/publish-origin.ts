@@ -37,15 +37,20 @@ export async function publishOrigin(
   }
 }
 
-/** The revisions of a model that lie in object storage, with their records. Rejects with CalyxError `corrupt`, `unreadable`. */
+/**
+ * The revisions of a model whose content lies in object storage and not, because they were added too, in the data directory, with their
+ * records. Rejects with CalyxError `corrupt`, `unreadable`.
+ */
 export async function originRecords(
   layout: StoreLayout,
   model: ModelName,
 ): Promise<Map<string, OriginRecord>> {
   const records = new Map<string, OriginRecord>();
+  const onDisk = new Set(await listNames(layout.snapshots(model)));
   for (const name of await listNames(layout.originRecords(model))) {
     if (!name.endsWith('.json')) continue;
     const revision = name.slice(0, -'.json'.length);
+    if (onDisk.has(revision)) continue;
     const record = await readRecord(layout.originRecord(model, revision), originRecordSchema);
     if (record !== undefined) records.set(revision, record);
   }
