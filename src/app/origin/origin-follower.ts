@@ -4,6 +4,7 @@ import type { DiskCatalog } from '../../catalog/catalog-reader.js';
 import { remoteManifest } from '../../catalog/ingest/remote-manifest.js';
 import { Patience } from '../../catalog/ingest/patience.js';
 import type { OriginIndex } from '../../catalog/origin/origin-index.js';
+import { KnownHashes } from '../../catalog/origin/known-hashes.js';
 import { originRecord, sameObjects, type OriginRecord } from '../../catalog/origin/origin-record.js';
 import { dropOriginRecords, originRecords, publishOrigin } from '../../catalog/origin/publish-origin.js';
 import type { Manifest } from '../../catalog/manifest.js';
@@ -196,6 +197,7 @@ export class OriginFollower {
     const name = formatModelName(model);
     const beside = await readBeside(bucket, model, find, signal);
     if (beside !== undefined && sameObjects(beside.record, files)) return beside;
+    const known = await this.#hashesOf(model, beside);
     const totalBytes = files.reduce((sum, { size }) => sum + size, 0);
     logger.info(`${name} in ${bucket.name} is read once to make its manifest: ${formatSize(totalBytes)}`);
     const step = Math.max(totalBytes / 10, 1024 ** 3);
@@ -205,6 +207,7 @@ export class OriginFollower {
     const { manifest, bytes } = await remoteManifest(bucketModel(bucket, name, files), {
       scratch: layout.origin,
       signal,
+      known,
       patience: new Patience({
         clock: this.#clock,
         onWait: (error) => logger.warn({ err: error, model: name }, 'a read is tried again'),
@@ -214,15 +217,31 @@ export class OriginFollower {
         this.state.preparing(name, doneBytes, totalBytes);
         if (doneBytes - told < step) return;
         told = doneBytes;
-        logger.info(`${name}: ${formatSize(doneBytes)} of ${formatSize(totalBytes)} are read`);
+        logger.info(`${name}: ${formatSize(doneBytes)} of ${formatSize(totalBytes)} are known`);
       },
     });
+    await known.drop();
     const made = { manifest, bytes, record: originRecord(manifestIds(bytes).digest, files) };
     if (!(await writeBeside(bucket, model, made, signal)))
       logger.warn(
         `the manifest of ${name} cannot be kept in ${bucket.name}; a new store reads the model again`,
       );
     return made;
+  }
+
+  /** What earlier revisions, and an earlier run, know of the objects of a model. */
+  async #hashesOf(model: ModelName, beside: MadeManifest | undefined): Promise<KnownHashes> {
+    const { layout, catalog } = this.#options;
+    const known = await KnownHashes.open(join(layout.originRecords(model), 'hashes.jsonl'));
+    for (const [revision, record] of await originRecords(layout, model)) {
+      const found = await catalog.resolve({ model, revision }).catch((error: unknown) => {
+        if (!isCalyxError(error, 'not-found', 'corrupt', 'unreadable')) throw error;
+        return undefined;
+      });
+      if (found !== undefined) known.learn(found.manifest, record);
+    }
+    if (beside !== undefined) known.learn(beside.manifest, beside.record);
+    return known;
   }
 
   /** What is not in the bucket any more is not shown any more. */

@@ -23,10 +23,18 @@ export interface RemoteManifestOptions {
   /** Where headers are kept for a moment; it is made, and what was made in it is removed. */
   readonly scratch: string;
   readonly signal: AbortSignal;
-  /** Told of the bytes that were hashed since the last call. */
+  /** Told of the bytes that were hashed since the last call, or need not be. */
   readonly onBytes?: OnBytes;
+  /** Digests that are known already, and are told of those that become so. */
+  readonly known?: HashMemory;
   /** How long and how often what may pass is tried again. */
   readonly patience?: Patience;
+}
+
+/** Remembers digests of files, as they are cut by these extents. */
+export interface HashMemory {
+  find(file: RemoteFile, tensors: readonly Extent[]): HashResult | undefined;
+  add(file: RemoteFile, tensors: readonly Extent[], result: HashResult): Promise<void>;
 }
 
 const MIB = 1024 * 1024;
@@ -67,7 +75,14 @@ export async function remoteManifest(
     const file = remotes.get(path);
     if (file === undefined) throw new CalyxError('internal', `${path} is not a file of ${remote.name}`);
     const tensors = weights.tensors.filter((tensor) => tensor.file === path);
-    return hashRemote(file, tensors, read, options);
+    const before = options.known?.find(file, tensors);
+    if (before !== undefined) {
+      options.onBytes?.(file.size);
+      return before;
+    }
+    const result = await hashRemote(file, tensors, read, options);
+    await options.known?.add(file, tensors, result);
+    return result;
   });
   const manifest = buildManifest(files, results, weights);
   return { manifest, bytes: encodeManifest(manifest) };
