@@ -15,14 +15,27 @@ export class Gate {
     this.#capacity = capacity;
   }
 
+  /** Lets in at once, or answers undefined. What it answers must be called once to leave. */
+  tryEnter(amount: number): (() => void) | undefined {
+    const wanted = Math.min(amount, this.#capacity);
+    if (this.#waiters.length > 0 || this.#inside + wanted > this.#capacity) return undefined;
+    this.#inside += wanted;
+    return this.#leave(wanted);
+  }
+
   /** Resolves with what must be called once to leave; rejects with the signal's reason. */
   async enter(amount: number, signal?: AbortSignal): Promise<() => void> {
     signal?.throwIfAborted();
+    const entered = this.tryEnter(amount);
+    if (entered !== undefined) return entered;
     const wanted = Math.min(amount, this.#capacity);
-    if (this.#waiters.length === 0 && this.#inside + wanted <= this.#capacity) this.#inside += wanted;
-    else await this.#wait(wanted, signal);
+    await this.#wait(wanted, signal);
+    return this.#leave(wanted);
+  }
+
+  #leave(amount: number): () => void {
     return () => {
-      this.#inside -= wanted;
+      this.#inside -= amount;
       this.#admit();
     };
   }

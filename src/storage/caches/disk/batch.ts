@@ -20,6 +20,7 @@ export class Batch {
   readonly #failures = new Map<Digest, unknown>();
   readonly #controller = new AbortController();
   readonly #onUnused: (batch: Batch) => void;
+  #reservation: (() => void) | undefined;
   #ready: Promise<void> | undefined;
 
   constructor(blob: Digest, chunks: readonly ChunkDigest[], onUnused: (batch: Batch) => void) {
@@ -41,15 +42,32 @@ export class Batch {
         this.#ended = true;
         if (this.#users === 0) {
           lease.release();
+          this.unreserve();
           return;
         }
         this.#lease = lease;
         onReady();
-      } finally {
+      } catch (error) {
         this.#ended = true;
+        this.unreserve();
+        throw error;
       }
     })();
     this.#ready.catch(() => undefined);
+  }
+
+  /** True while there is room for its chunks among those that wait to be written. */
+  get reserved(): boolean {
+    return this.#reservation !== undefined;
+  }
+
+  reserve(reservation: (() => void) | undefined): void {
+    this.#reservation = reservation;
+  }
+
+  unreserve(): void {
+    this.#reservation?.();
+    this.#reservation = undefined;
   }
 
   /** Notes that a chunk cannot be had; the others can. */

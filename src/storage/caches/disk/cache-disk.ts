@@ -77,11 +77,14 @@ export class CacheDisk {
 
   /** Fills `target` with these runs, one after the other. */
   async read(runs: readonly Run[], target: Uint8Array): Promise<void> {
-    const file = this.#opened?.file;
-    if (file === undefined) throw new CalyxError('unavailable', `${this.path} is closed`);
     let at = 0;
     for (const { segment, offset, length } of runs)
-      await file.read(segment, offset, target.subarray(at, (at += length)));
+      await this.readRun(segment, offset, target.subarray(at, (at += length)));
+  }
+
+  readRun(segment: number, offset: number, target: Uint8Array): Promise<void> {
+    if (this.#opened !== undefined) return this.#opened.file.read(segment, offset, target);
+    return Promise.reject(new CalyxError('unavailable', `${this.path} is closed`));
   }
 
   /** Notes that a chunk was compared with its digest, if it is still where it was. */

@@ -26,6 +26,8 @@ export interface LogCounters {
 const SMALL_SHARE = 0.1;
 /** For each byte that an eviction frees, at most so much is carried over, so that what is written is at most doubled. */
 const CARRY_SHARE = 0.5;
+/** What was not carried over earlier may be later, up to so many segments at once. */
+const MAX_CARRY_SEGMENTS = 8;
 
 /**
  * The segments as two FIFO queues, and which of their chunks go when there is no room: S3-FIFO (Yang, Zhang, Qiu, Yue and Rashmi,
@@ -48,7 +50,7 @@ export class ChunkLog {
   readonly #free: Segment[] = [];
   readonly #now: () => number;
   #generation = 0;
-  #carryCredit = 0;
+  #carryCredit: number;
   #carryBuffer: Buffer | undefined;
 
   private constructor(file: PackFile, table: ChunkTable, segments: readonly Segment[], now: () => number) {
@@ -56,6 +58,7 @@ export class ChunkLog {
     this.table = table;
     this.#segments = segments;
     this.#now = now;
+    this.#carryCredit = MAX_CARRY_SEGMENTS * file.geometry.segmentBytes;
     const used = segments.filter(({ generation }) => generation > 0);
     for (const segment of used.sort((a, b) => a.generation - b.generation)) {
       this.#generation = segment.generation;
@@ -215,7 +218,10 @@ export class ChunkLog {
   async #carryOver(victim: Segment): Promise<void> {
     const { table, counters } = this;
     const segmentBytes = this.#file.geometry.segmentBytes;
-    this.#carryCredit = Math.min(this.#carryCredit + segmentBytes * CARRY_SHARE, 2 * segmentBytes);
+    this.#carryCredit = Math.min(
+      this.#carryCredit + segmentBytes * CARRY_SHARE,
+      MAX_CARRY_SEGMENTS * segmentBytes,
+    );
     const hot: number[] = [];
     for (let slot = victim.first; slot !== NONE; slot = table.next(slot)) {
       if (!table.isLive(slot)) continue;

@@ -45,6 +45,9 @@ export class ChunkTable {
   #bytes = 0;
   // Who chooses the content of chunks cannot choose where they come to lie.
   readonly #seed = randomInt(2 ** 32);
+  #lastDigest: Digest = '';
+  /** Its slot, until anything is removed. */
+  #lastFound = NONE;
   readonly #wanted = new Uint32Array(WORDS);
   readonly #wantedBytes = Buffer.from(this.#wanted.buffer);
 
@@ -65,8 +68,12 @@ export class ChunkTable {
 
   /** The slot of a chunk, or {@link NONE}. */
   find(digest: Digest): number {
+    // Who reads a chunk piece by piece asks for it again and again.
+    if (this.#lastFound !== NONE && digest === this.#lastDigest) return this.#lastFound;
     this.#wantedBytes.write(digest, 'hex');
-    return this.#find();
+    this.#lastDigest = digest;
+    this.#lastFound = this.#find();
+    return this.#lastFound;
   }
 
   /** A number by which a chunk is recognised that is not in the table any more. */
@@ -170,6 +177,7 @@ export class ChunkTable {
   /** From now on the chunk is not found; its slot stays in its segment's chain. */
   remove(slot: number): void {
     if (!this.isLive(slot)) return;
+    this.#lastFound = NONE;
     this.#marks[slot] = 0;
     this.#size -= 1;
     this.#bytes -= this.length(slot);

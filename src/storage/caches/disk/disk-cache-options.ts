@@ -19,7 +19,7 @@ export interface DiskCacheOptions {
   readonly fetchBytes?: number;
   /** Reads from upstream at the same time. @default 8 */
   readonly parallelFetches?: number;
-  /** Bytes that are fetched and not yet written; what comes beyond is served and not kept. @default 33554432 (32 MiB) */
+  /** Bytes that are being fetched or wait to be written; at most half of the pool. @default 33554432 (32 MiB) */
   readonly pendingBytes?: number;
   /** After the disk has failed, when it is tried again. @default 30000 */
   readonly retryAfterMs?: number;

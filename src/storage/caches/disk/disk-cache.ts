@@ -1,11 +1,11 @@
 import { setMaxListeners } from 'node:events';
 import { checkRange } from '../../../core/byte-range.js';
 import { systemClock } from '../../../core/clock.js';
-import { sha256, type Digest } from '../../../core/digest.js';
+import type { Digest } from '../../../core/digest.js';
 import { CalyxError } from '../../../core/errors.js';
 import { Recent } from '../../../core/recent.js';
 import { bufferBytes, type BufferPool } from '../../buffer-pool.js';
-import { staticLease, subLease, type ByteSource, type Lease, type ReadOptions } from '../../byte-source.js';
+import { staticLease, type ByteSource, type Lease, type ReadOptions } from '../../byte-source.js';
 import { chunksOf, type ChunkDigest } from '../../chunk-lookup.js';
 import { Gate } from '../../gate.js';
 import type { Batch } from './batch.js';
@@ -13,9 +13,10 @@ import { CacheDisk } from './cache-disk.js';
 import { NONE } from './chunk-table.js';
 import type { DiskCacheOptions, DiskCacheStats } from './disk-cache-options.js';
 import { DiskHealth } from './disk-health.js';
+import { DiskReader, LostPieceError } from './disk-reader.js';
 import { Fetcher } from './fetcher.js';
 import { Keeper } from './keeper.js';
-import { pieceBytes, planRead, runsOf, type Piece } from './read-plan.js';
+import { pieceBytes, planRead, type Piece } from './read-plan.js';
 
 const MIB = 1024 * 1024;
 const DEFAULTS = {
@@ -30,9 +31,6 @@ const MEMORY_BYTES = 16 * MIB;
 
 export type { DiskCacheOptions, DiskCacheStats } from './disk-cache-options.js';
 
-/** The disk did not have what it should; the read begins anew without it. */
-class LostPieceError extends Error {}
-
 /**
  * Keeps chunks of another source on the disk, within a budget, and serves them from there. Each chunk is compared with its SHA-256
  * when it comes from upstream, and after each start of the process before its first byte is served from the disk.
@@ -46,13 +44,16 @@ export class DiskCache implements ByteSource {
   readonly #pool: BufferPool;
   readonly #disk: CacheDisk;
   readonly #health: DiskHealth;
+  readonly #reader: DiskReader;
   readonly #fetcher: Fetcher;
   readonly #keeper: Keeper;
   readonly #memory = new Recent<Digest, Uint8Array>(MEMORY_BYTES);
+  /** True if some of them are there because the disk had failed. */
+  #failedInto = false;
   /** Reads that hold some buffers while they wait for others; so few that others remain for those. */
   readonly #gathering: Gate;
   readonly #fetchBytes: number;
-  readonly #counts = { hits: 0, joined: 0, misses: 0, hitBytes: 0, servedBytes: 0, damagedChunks: 0 };
+  readonly #counts = { memoryHits: 0, joined: 0, misses: 0, servedBytes: 0 };
   readonly #togetherBytes: number;
   #closed = false;
 
@@ -71,13 +72,25 @@ export class DiskCache implements ByteSource {
       (error) => options.onTrouble?.(error),
     );
     this.#disk = new CacheDisk(options, this.#health, () => this.#time);
+    this.#reader = new DiskReader(
+      this.#disk,
+      this.#pool,
+      this.#health,
+      () => this.#time,
+      (error) => options.onTrouble?.(error),
+    );
     this.#keeper = new Keeper(
       () => this.#disk.log,
       this.#health,
-      options.pendingBytes ?? DEFAULTS.pendingBytes,
+      Math.min(options.pendingBytes ?? DEFAULTS.pendingBytes, this.#pool.budgetBytes / 2),
     );
     const parallel = new Gate(options.parallelFetches ?? DEFAULTS.parallelFetches);
-    this.#fetcher = new Fetcher(upstream, parallel, (batch, chunk) => this.#keep(batch, chunk));
+    this.#fetcher = new Fetcher(
+      upstream,
+      parallel,
+      (bytes, signal) => this.#keeper.reserve(bytes, signal),
+      (batch, chunk, done) => this.#keep(batch, chunk, done),
+    );
     this.#gathering = new Gate(this.#pool.budgetBytes / 2);
   }
 
@@ -99,15 +112,20 @@ export class DiskCache implements ByteSource {
     if (length === 0) return staticLease();
     this.#checkOpen();
     const chunks = chunksOf(this.#options.chunks, blob, offset, length);
-    for (let attempt = 0; ; attempt += 1) {
+    const [only] = chunks;
+    let attempt = 0;
+    // Mostly it is a part of one chunk that is there.
+    let hit = only && chunks.length === 1 ? this.#reader.readHit(only, offset - only.offset, length, signal) : undefined; // prettier-ignore
+    for (; ; attempt += 1) {
       try {
         // Each attempt forgets what was lost; a disk that loses again and again is not asked any more.
-        const lease = await this.#read(blob, chunks, offset, length, attempt < 3, signal);
+        const lease = await (hit ?? this.#read(blob, chunks, offset, length, attempt < 3, signal));
         this.#counts.servedBytes += length;
         return lease;
       } catch (error) {
         if (!(error instanceof LostPieceError)) throw error;
         this.#checkOpen();
+        hit = undefined;
       }
     }
   }
@@ -117,7 +135,12 @@ export class DiskCache implements ByteSource {
     const table = this.#disk.log?.table;
     const log = this.#disk.log?.counters;
     return {
-      ...this.#counts,
+      hits: this.#reader.counts.hits + this.#counts.memoryHits,
+      joined: this.#counts.joined,
+      misses: this.#counts.misses,
+      hitBytes: this.#reader.counts.hitBytes,
+      servedBytes: this.#counts.servedBytes,
+      damagedChunks: this.#reader.counts.damagedChunks,
       budgetBytes: this.#options.budgetBytes,
       reservedBytes: this.#disk.reservedBytes,
       usedBytes: table?.bytes ?? 0,
@@ -159,7 +182,7 @@ export class DiskCache implements ByteSource {
     if (this.#closed) throw new CalyxError('unavailable', `${this.name} is closed`);
   }
 
-  async #read(
+  #read(
     blob: Digest,
     chunks: readonly ChunkDigest[],
     offset: number,
@@ -170,7 +193,18 @@ export class DiskCache implements ByteSource {
     const pieces = this.#plan(chunks, offset, length, useDisk);
     const [only] = pieces;
     if (only !== undefined && pieces.length === 1) return this.#begin(blob, only, signal);
-    const leave = await this.#gathering.enter(this.#room(pieces, length), signal);
+    const plan = (): Piece[] => this.#plan(chunks, offset, length, useDisk);
+    return this.#gather(blob, plan, this.#room(pieces, length), signal);
+  }
+
+  /** Begins the pieces of a read when there is room for all of them. */
+  async #gather(
+    blob: Digest,
+    plan: () => Piece[],
+    room: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Lease> {
+    const leave = await this.#gathering.enter(room, signal);
     // A signal warns of more than ten listeners, and a read may have more pieces.
     const all = new AbortController();
     setMaxListeners(0, all.signal);
@@ -180,9 +214,9 @@ export class DiskCache implements ByteSource {
       signal?.throwIfAborted();
       this.#checkOpen();
       // Meanwhile others have read.
-      const now = this.#plan(chunks, offset, length, useDisk);
-      this.#room(now, length);
-      return await gather(now.map((piece) => this.#begin(blob, piece, all.signal)));
+      const pieces = plan();
+      this.#room(pieces, bytesOf(pieces));
+      return await gather(pieces.map((piece) => this.#begin(blob, piece, all.signal)));
     } finally {
       signal?.removeEventListener('abort', abort);
       leave();
@@ -190,6 +224,11 @@ export class DiskCache implements ByteSource {
   }
 
   #plan(chunks: readonly ChunkDigest[], offset: number, length: number, useDisk: boolean): Piece[] {
+    // What is in memory because the disk had failed may go to the disk now.
+    if (this.#failedInto && this.#keeper.accepting) {
+      this.#memory.clear();
+      this.#failedInto = false;
+    }
     const places = {
       memory: (digest: Digest) => this.#memory.get(digest),
       fetcher: this.#fetcher,
@@ -215,7 +254,8 @@ export class DiskCache implements ByteSource {
     const counts = this.#counts;
     switch (piece.kind) {
       case 'memory':
-        counts.hits += 1;
+        counts.memoryHits += 1;
+        this.#disk.wake();
         return Promise.resolve(staticLease(piece.bytes));
       case 'fetch':
         counts.misses += piece.chunks.length;
@@ -228,77 +268,27 @@ export class DiskCache implements ByteSource {
         return flight.batch.read(flight.chunk.offset + piece.skip, piece.length, signal);
       }
       case 'disk':
-        counts.hits += piece.stored.length;
-        counts.hitBytes += piece.length;
-        return this.#readDisk(piece, signal);
+        return this.#reader.read(piece, signal);
     }
   }
 
-  async #readDisk(piece: Piece & { kind: 'disk' }, signal: AbortSignal | undefined): Promise<Lease> {
-    const disk = this.#disk;
-    const { log } = disk;
-    if (log === undefined) throw new LostPieceError();
-    const [skip, bytes] = piece.verified ? [piece.skip, piece.length] : [0, pieceBytes(piece)];
-    const runs = runsOf(piece.stored, skip, bytes);
-    const time = this.#time;
-    for (const { slot } of piece.stored) log.table.touch(slot, time);
-    for (const { segment } of runs) log.pin(segment);
-    try {
-      const lease = await this.#pool.take(bytes, signal);
-      try {
-        await disk.read(runs, lease.buffer);
-        if (piece.verified) return lease;
-        this.#verify(piece, lease);
-        return subLease(lease, piece.skip, piece.length);
-      } catch (error) {
-        lease.release();
-        if (error instanceof LostPieceError) throw error;
-        this.#checkOpen();
-        this.#health.failed(error);
-        for (const stored of piece.stored) disk.forget(stored);
-        throw new LostPieceError();
-      }
-    } finally {
-      for (const { segment } of runs) log.unpin(segment);
-    }
-  }
-
-  /** Compares chunks from the disk with their digests; those that do not match are forgotten. */
-  #verify(piece: Piece & { kind: 'disk' }, lease: Lease): void {
-    let at = 0;
-    let damaged = 0;
-    for (const stored of piece.stored) {
-      const { chunk } = stored;
-      const right = sha256(...subLease(lease, at, chunk.length).parts) === chunk.digest;
-      at += chunk.length;
-      if (right) {
-        this.#disk.confirm(stored);
-        continue;
-      }
-      damaged += 1;
-      this.#disk.forget(stored);
-      this.#options.onTrouble?.(
-        new CalyxError('corrupt', `${this.#disk.path} has wrong bytes for the chunk ${chunk.digest}`, {
-          hint: 'it was fetched again; if this happens often, check the disk (dmesg, smartctl)',
-        }),
-      );
-    }
-    this.#counts.damagedChunks += damaged;
-    if (damaged > 0) throw new LostPieceError();
-  }
-
-  #keep(batch: Batch, chunk: ChunkDigest): void {
-    const table = this.#disk.log?.table;
-    if (table !== undefined && table.find(chunk.digest) !== NONE) {
-      this.#fetcher.forget(chunk.digest, batch);
-      return;
-    }
-    this.#keeper.offer(batch, chunk, (kept) => {
-      if (!kept && batch.partial && !this.#closed)
+  #keep(batch: Batch, chunk: ChunkDigest, done: () => void): void {
+    const end = (kept: boolean): void => {
+      if (!kept && batch.partial && !this.#closed) {
         this.#memory.set(chunk.digest, Buffer.concat(batch.parts(chunk)), chunk.length);
+        this.#failedInto ||= !this.#keeper.accepting;
+      }
       this.#fetcher.forget(chunk.digest, batch);
-    });
+      done();
+    };
+    const table = this.#disk.log?.table;
+    if (table !== undefined && table.find(chunk.digest) !== NONE) end(true);
+    else this.#keeper.offer(batch, chunk, end);
   }
+}
+
+function bytesOf(pieces: readonly Piece[]): number {
+  return pieces.reduce((sum, { length }) => sum + length, 0);
 }
 
 /** Bytes of the buffers that pieces take together. */

@@ -11,22 +11,33 @@ export interface Flight {
   readonly chunk: ChunkDigest;
 }
 
+/** Is given a chunk of a batch that has its bytes, and calls `done` when it is kept elsewhere or given up. */
+export type OnVerified = (batch: Batch, chunk: ChunkDigest, done: () => void) => void;
+
 /** Fetches chunks from upstream, each once however many wait for it, and verifies them. */
 export class Fetcher {
   readonly #upstream: ByteSource;
   readonly #gate: Gate;
   readonly #flights = new Map<Digest, Flight>();
-  readonly #onVerified: (batch: Batch, chunk: ChunkDigest) => void;
+  readonly #reserve: (bytes: number, signal: AbortSignal) => Promise<(() => void) | undefined>;
+  readonly #onVerified: OnVerified;
   fetchedBytes = 0;
   wrongChunks = 0;
 
   /**
    * @param gate bounds how many reads are under way
+   * @param reserve makes room for what is to be fetched, if it is to be kept
    * @param onVerified is given each chunk that is right. It is a flight until {@link forget}, which the callee calls when it is kept elsewhere
    */
-  constructor(upstream: ByteSource, gate: Gate, onVerified: (batch: Batch, chunk: ChunkDigest) => void) {
+  constructor(
+    upstream: ByteSource,
+    gate: Gate,
+    reserve: (bytes: number, signal: AbortSignal) => Promise<(() => void) | undefined>,
+    onVerified: OnVerified,
+  ) {
     this.#upstream = upstream;
     this.#gate = gate;
+    this.#reserve = reserve;
     this.#onVerified = onVerified;
   }
 
@@ -41,10 +52,20 @@ export class Fetcher {
     batch.begin(
       (signal) => this.#fetch(batch, signal),
       () => {
+        let left = 1;
+        const done = (): void => {
+          left -= 1;
+          if (left === 0) batch.unreserve();
+        };
         for (const chunk of chunks) {
-          if (batch.failed(chunk)) this.forget(chunk.digest, batch);
-          else this.#onVerified(batch, chunk);
+          if (batch.failed(chunk)) {
+            this.forget(chunk.digest, batch);
+            continue;
+          }
+          left += 1;
+          this.#onVerified(batch, chunk, done);
         }
+        done();
       },
     );
     return batch;
@@ -82,6 +103,7 @@ export class Fetcher {
   }
 
   async #read(batch: Batch, signal: AbortSignal): Promise<Lease> {
+    batch.reserve(await this.#reserve(batch.length, signal));
     const leave = await this.#gate.enter(1, signal);
     try {
       return await this.#upstream.read(batch.blob, batch.offset, batch.length, { signal });

@@ -6,6 +6,9 @@ import { PACK_HEAD_BYTES, packBytes, packGeometry, type PackGeometry } from './p
 /** `writev` takes no more buffers at once (IOV_MAX of Linux). */
 const MAX_BUFFERS = 1024;
 
+/** A budget that has grown much would make too many segments of the size that once suited it. */
+const MAX_OTHER_SEGMENTS = 4096;
+
 /** The one file that holds all chunks, cut into segments. Its size is set when it is opened and never changes. */
 export class PackFile {
   readonly path: string;
@@ -33,7 +36,9 @@ export class PackFile {
       await handle.read(head, 0, head.byteLength, 0);
       const found = decodePackHead(head);
       let geometry = found === undefined ? undefined : fitting(budgetBytes, found);
-      if (geometry === undefined || (segmentBytes !== undefined && found !== segmentBytes)) {
+      const other = geometry?.segmentBytes !== wanted.segmentBytes;
+      const tooMany = other && (geometry?.segments ?? 0) > MAX_OTHER_SEGMENTS;
+      if (geometry === undefined || tooMany || (other && segmentBytes !== undefined)) {
         geometry = wanted;
         await handle.truncate(0);
         await handle.write(encodePackHead(geometry.segmentBytes), 0, undefined, 0);
