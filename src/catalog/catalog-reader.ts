@@ -75,19 +75,29 @@ const REVISION_DIGITS = 40;
 /** Manifests whose bytes are kept for those who fetch them. */
 const KEPT_MANIFEST_FILES = 4;
 
+/** Blobs of published models that lie elsewhere than in the data directory. */
+export interface BlobsElsewhere {
+  holds(model: ModelName, blob: Digest): boolean;
+  /** In bytes; undefined if the blob is not there. */
+  size(blob: Digest): number | undefined;
+}
+
 /**
  * Reads the catalog from a store's data directory. Refs are read from the disk at each question, so what another process
  * publishes or removes shows at once.
  */
 export class DiskCatalog implements CatalogReader {
   readonly #layout: StoreLayout;
+  readonly #elsewhere: BlobsElsewhere | undefined;
   readonly #manifests = new Map<Digest, { readonly manifest: Manifest; readonly bytes: number }>();
   readonly #bytes = new Map<Digest, Promise<Uint8Array>>();
   readonly #paths = new Map<Digest, string>();
   readonly #sizes = new Map<Digest, number>();
 
-  constructor(layout: StoreLayout) {
+  /** @param elsewhere blobs that count although they do not lie in the directory */
+  constructor(layout: StoreLayout, elsewhere?: BlobsElsewhere) {
     this.#layout = layout;
+    this.#elsewhere = elsewhere;
   }
 
   async models(): Promise<ModelName[]> {
@@ -166,12 +176,14 @@ export class DiskCatalog implements CatalogReader {
    * model has it.
    */
   async blobSize(blob: Digest): Promise<number | undefined> {
+    const elsewhere = this.#elsewhere?.size(blob);
+    if (elsewhere !== undefined) return elsewhere;
     if ((await this.locate(blob)) === undefined) return undefined;
     if (!this.#sizes.has(blob)) await this.#learnSizes(blob);
     return this.#sizes.get(blob);
   }
 
-  /** Where a blob lies, or undefined if no published model has it. */
+  /** Where a blob lies in the data directory, or undefined if no published model has it there. */
   async locate(blob: Digest): Promise<string | undefined> {
     if (!isDigest(blob)) return undefined;
     const known = this.#paths.get(blob);
@@ -188,7 +200,10 @@ export class DiskCatalog implements CatalogReader {
 
   /** True if a model that is published has this blob. */
   async hasBlob(model: ModelName, blob: Digest): Promise<boolean> {
-    return isDigest(blob) && (await isFile(this.#layout.blob(model, blob))) && (await this.#exists(model));
+    if (!isDigest(blob)) return false;
+    const there =
+      this.#elsewhere?.holds(model, blob) === true || (await isFile(this.#layout.blob(model, blob)));
+    return there && (await this.#exists(model));
   }
 
   /** True if a revision of a model that is published has this manifest. */

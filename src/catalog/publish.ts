@@ -127,8 +127,12 @@ export async function moveRef(
   return { ref, moved: true };
 }
 
-/** The ref in the Hugging Face cache layout follows ours; a kill between the two leaves it behind. */
+/**
+ * The ref in the Hugging Face cache layout follows ours; a kill between the two leaves it behind. A revision that has no snapshot there,
+ * because its content lies elsewhere, has no ref there either.
+ */
 async function repairHubRef(layout: StoreLayout, model: ModelName, name: string, ref: Ref): Promise<void> {
+  if (!(await listNames(layout.snapshots(model))).includes(ref.revision)) return;
   const path = layout.hubRef(model, name);
   const now = await readFile(path, 'utf8').catch(() => undefined);
   if (now === ref.revision) return;

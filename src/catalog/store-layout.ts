@@ -108,6 +108,25 @@ export class StoreLayout {
     return join(this.own, 'staging');
   }
 
+  /** What is known of models that lie in object storage. */
+  get origin(): string {
+    return join(this.own, 'origin');
+  }
+
+  /** Which revisions of a model lie in object storage, and in which objects. */
+  originRecords(model: ModelName): string {
+    return join(this.origin, cacheFolder(model));
+  }
+
+  originRecord(model: ModelName, revision: string): string {
+    return join(this.originRecords(model), `${revision}.json`);
+  }
+
+  /** The disk cache before object storage. */
+  get cache(): string {
+    return join(this.own, 'cache');
+  }
+
   /** Where a model is gathered before it is published. */
   staging(model: ModelName): string {
     return join(this.allStaging, cacheFolder(model));
@@ -131,8 +150,12 @@ export class StoreLayout {
     return join(this.blobs(model), blob);
   }
 
+  snapshots(model: ModelName): string {
+    return join(this.model(model), 'snapshots');
+  }
+
   snapshot(model: ModelName, revision: string): string {
-    return join(this.model(model), 'snapshots', revision);
+    return join(this.snapshots(model), revision);
   }
 
   /** The ref as other readers of the cache layout see it: a file with the revision id. */

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { listModels } from '../app/catalog/list-models.js';
+import { awaitedModels, listModels } from '../app/catalog/list-models.js';
 import { listRevisions, type ListedRevisions } from '../app/catalog/list-revisions.js';
 import type { RevisionSummary } from '../app/store/revision-summary.js';
 import { parseModelName } from '../core/names.js';
@@ -35,9 +35,11 @@ export function listCommand(program: Command): void {
           printRevisions(await listRevisions(chosenLayout(options.data), only, signal), options);
           return 0;
         }
-        const models = await listModels(chosenDirectory(options.data, defaultDataDirectory), only);
-        if (options.json === true) printJson({ models });
-        else if (models.length === 0)
+        const directory = chosenDirectory(options.data, defaultDataDirectory);
+        const models = await listModels(directory, only);
+        const awaited = await awaitedModels(directory, only);
+        if (options.json === true) printJson({ models, ...(awaited.length > 0 && { awaited }) });
+        else if (models.length === 0 && awaited.length === 0)
           print('no models; publish one with: calyx add DIRECTORY --name ORG/NAME');
         else {
           const rows = models.map((summary) =>
@@ -51,7 +53,8 @@ export function listCommand(program: Command): void {
                   formatSize(summary.bytes),
                 ],
           );
-          printTable(['model', 'revision', 'blocks', 'files', 'bytes'], rows, [2, 3, 4]);
+          if (rows.length > 0) printTable(['model', 'revision', 'blocks', 'files', 'bytes'], rows, [2, 3, 4]);
+          for (const { model, state } of awaited) print(`${model} (object storage): ${state}`);
           for (const summary of models) if ('error' in summary) print(`${summary.model}: ${summary.error}`);
         }
         return 0;

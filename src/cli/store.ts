@@ -3,9 +3,12 @@ import { Option, type Command } from 'commander';
 import { parseAllowRule, type AllowRule } from '../app/store/nfs/nfs-access.js';
 import type { NfsConfig } from '../app/store/nfs/serve-nfs.js';
 import { replicaAccess } from '../app/store/replica/replica-access.js';
+import type { OriginConfig } from '../app/origin/open-origin.js';
+import { S3Objects } from '../app/origin/s3-objects.js';
 import { runStore } from '../app/store/run-store.js';
 import { StoreLayout } from '../catalog/store-layout.js';
 import { CalyxError } from '../core/errors.js';
+import { parseSize } from '../core/units.js';
 import type { MountSecurity } from '../placement/mount-advice/mount-options.js';
 import { parseListenAddress } from '../protocols/http/create-server.js';
 import { noteListening, printListening } from './store-report.js';
@@ -19,6 +22,9 @@ interface StoreCommandOptions extends CommonOptions {
   readonly tls?: boolean;
   readonly insecure?: boolean;
   readonly replica?: boolean;
+  readonly origin?: string;
+  readonly cacheSize?: string;
+  readonly originPoll: string;
   readonly hostName: readonly string[];
   /** False for `--no-nfs`. */
   readonly nfs: string | false;
@@ -54,6 +60,16 @@ export function storeCommand(program: Command): void {
       '--replica',
       'serve a copy of the models of the cluster that this machine has joined with a token of role admin: its tokens count here, too',
     )
+    .option(
+      '--origin <s3://bucket/prefix>',
+      'serve also the models that lie there as ORG/NAME/..., through a disk cache; they take no other room',
+      process.env['CALYX_ORIGIN'],
+    )
+    .option(
+      '--cache-size <size>',
+      'what the disk cache before --origin may take, e.g. 200GB (default: half of what is free)',
+    )
+    .option('--origin-poll <seconds>', 'how often the bucket is listed for what has changed', '60')
     .option(
       '--host-name <name>',
       'a name by which clients call this machine (repeatable)',
@@ -106,6 +122,7 @@ export function storeCommand(program: Command): void {
             // Whoever asked for no port in particular may have a kernel's NFS server, or another store, on the usual one.
             nfsOptional: nfsUnasked,
             replicaOf: options.replica === true ? await replicaAccess(layout) : undefined,
+            origin: originConfig(options),
             logger: createLogger('store', options.verbose === true),
             signal,
           });
@@ -136,6 +153,25 @@ function nfsConfig(options: StoreCommandOptions, allow: readonly AllowRule[]): N
   const limits = '--allow, --privileged-ports, --nfs-require-tls and --nfs-require-client-cert';
   throw new CalyxError('usage', `${limits} do not go with --no-nfs`, {
     hint: 'they say who may mount, and without NFS nobody can',
+  });
+}
+
+/** Object storage behind the store, and the cache before it; throws CalyxError `usage`. */
+function originConfig({ origin, cacheSize, originPoll }: StoreCommandOptions): OriginConfig | undefined {
+  const seconds = Number(originPoll);
+  if (!(seconds >= 1 && seconds <= 86_400))
+    throw new CalyxError('usage', `'${originPoll}' is not a time between two listings`, {
+      hint: 'write it in seconds, from 1 to 86400',
+    });
+  if (origin !== undefined)
+    return {
+      bucket: new S3Objects(origin),
+      cacheBytes: cacheSize === undefined ? undefined : parseSize(cacheSize),
+      pollMs: seconds * 1000,
+    };
+  if (cacheSize === undefined) return undefined;
+  throw new CalyxError('usage', '--cache-size says what the cache before --origin may take', {
+    hint: 'add --origin s3://BUCKET/PREFIX',
   });
 }
 

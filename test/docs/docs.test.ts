@@ -17,6 +17,7 @@ const PAGES = [
   'docs/hub.md',
   'docs/nfs-conformance.md',
   'docs/nfs.md',
+  'docs/origin.md',
   'docs/performance.md',
   'docs/revisions.md',
   'docs/security.md',

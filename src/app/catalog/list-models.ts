@@ -1,8 +1,10 @@
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { isCalyxError } from '../../core/errors.js';
 import { DEFAULT_REF, formatModelName, type ModelName } from '../../core/names.js';
 import { DiskCatalog, unknownModel } from '../../catalog/catalog-reader.js';
 import { StoreLayout } from '../../catalog/store-layout.js';
+import { formatSize } from '../../core/units.js';
+import { readOriginReport } from '../origin/origin-state.js';
 
 /** A published model, as its ref `main` shows it. */
 export interface ModelSummary {
@@ -18,6 +20,31 @@ export interface ModelSummary {
 export interface DamagedModel {
   readonly model: string;
   readonly error: string;
+}
+
+/** A model in the store's bucket that is not served yet, or cannot be. */
+export interface AwaitedModel {
+  readonly model: string;
+  /** Why it is not, or how far the reading for its manifest is. */
+  readonly state: string;
+}
+
+/** The models of the bucket that the directory's store has told of last and does not show. */
+export async function awaitedModels(dataDirectory: string, only?: ModelName): Promise<AwaitedModel[]> {
+  const layout = new StoreLayout(resolve(dataDirectory));
+  const report = await readOriginReport(join(layout.origin, 'state.json'));
+  const awaited: AwaitedModel[] = [];
+  for (const { model, state, doneBytes = 0, totalBytes = 0, problem } of report?.models ?? []) {
+    if (only !== undefined && model !== formatModelName(only)) continue;
+    if (state === 'failed') awaited.push({ model, state: problem ?? 'it failed' });
+    if (state === 'found') awaited.push({ model, state: 'found in the bucket' });
+    if (state === 'preparing')
+      awaited.push({
+        model,
+        state: `being read for its manifest: ${formatSize(doneBytes)} of ${formatSize(totalBytes)}`,
+      });
+  }
+  return awaited;
 }
 
 /** The models in a store's data directory, by name; one that is damaged does not hide the others. */

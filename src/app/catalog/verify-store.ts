@@ -1,5 +1,6 @@
 import { relative, resolve } from 'node:path';
-import { isCalyxError } from '../../core/errors.js';
+import { originRecords } from '../../catalog/origin/publish-origin.js';
+import { CalyxError, isCalyxError } from '../../core/errors.js';
 import { DEFAULT_REF, formatModelName, type ModelName, type ModelSpec } from '../../core/names.js';
 import { DiskCatalog, type ResolvedRevision } from '../../catalog/catalog-reader.js';
 import { HashPool, type OnBytes } from '../../catalog/ingest/hash-pool.js';
@@ -25,7 +26,7 @@ export interface VerifiedRevision {
 }
 
 /**
- * Reads all content of a store again, each blob once. What cannot be read of one model is a finding and does not stop the
+ * Reads all content of a store's data directory again, each blob once; what lies in object storage is passed over. What cannot be read of one model is a finding and does not stop the
  * others. Rejects with CalyxError `not-found` if `only` names nothing.
  */
 export async function verifyStore(options: VerifyOptions): Promise<VerifiedRevision[]> {
@@ -35,7 +36,9 @@ export async function verifyStore(options: VerifyOptions): Promise<VerifiedRevis
   const revisions: ResolvedRevision[] = [];
   for (const spec of options.only === undefined ? await allRevisions(catalog) : [options.only]) {
     try {
-      revisions.push(await catalog.resolve(spec));
+      const revision = await catalog.resolve(spec);
+      if (!(await originRecords(layout, revision.model)).has(revision.revision)) revisions.push(revision);
+      else if (options.only !== undefined) throw inObjectStorage(revision);
     } catch (error) {
       if (!isDamage(error) || options.only !== undefined) throw error;
       verified.push(damaged(layout, spec, error.message));
@@ -68,6 +71,16 @@ export async function verifyStore(options: VerifyOptions): Promise<VerifiedRevis
   } finally {
     await pool.close();
   }
+}
+
+function inObjectStorage({ model, revision }: ResolvedRevision): CalyxError {
+  return new CalyxError(
+    'unsupported',
+    `the content of ${formatModelName(model)}@${revision} lies in object storage`,
+    {
+      hint: 'the store compares each chunk with the manifest when it comes from there; there is nothing to verify here',
+    },
+  );
 }
 
 /** What `main` names, though its record may be damaged, and every other revision: all of them are served. */

@@ -53,6 +53,23 @@ export interface ManagerHooks {
   readonly allUsersOf: UsersOf;
   /** Signs what a ref says; without it, refs that move have no signature. */
   readonly sign?: SignRef;
+  /** Does one change at a time, if others change the catalog too; see {@link oneAtATime}. */
+  readonly inTurn?: InTurn;
+  /** Rejects for a model that may not be removed here. */
+  mayRemove?(model: ModelName): Promise<void>;
+}
+
+/** Does a change when those before it are done. */
+export type InTurn = <T>(change: () => Promise<T>) => Promise<T>;
+
+/** @param onChanged called after each change */
+export function oneAtATime(onChanged: () => void): InTurn {
+  let last: Promise<unknown> = Promise.resolve();
+  return (change) => {
+    const turn = last.then(change, change).finally(onChanged);
+    last = turn.catch(() => undefined);
+    return turn;
+  };
 }
 
 const NO_HOOKS: ManagerHooks = {
@@ -68,13 +85,7 @@ export function ownManager(
   catalog: DiskCatalog,
   hooks: ManagerHooks = NO_HOOKS,
 ): StoreManager {
-  let last: Promise<unknown> = Promise.resolve();
-  // One change at a time.
-  const inTurn = <T>(change: () => Promise<T>): Promise<T> => {
-    const turn = last.then(change, change).finally(() => hooks.onChanged());
-    last = turn.catch(() => undefined);
-    return turn;
-  };
+  const inTurn = hooks.inTurn ?? oneAtATime(() => hooks.onChanged());
   // Who has read by HTTP may be done; who is reading is not.
   const readersNow = async (model: ModelName): Promise<readonly RevisionUser[]> => {
     const survey = await surveyModel(layout, catalog, model, wallClock.now()).catch(ifDamaged);
@@ -87,6 +98,7 @@ export function ownManager(
       inTurn(() => publishStaged(layout, model, (blob) => hooks.onReplaced(blob), hooks.sign)),
     remove: (model, force) =>
       inTurn(async () => {
+        await hooks.mayRemove?.(model);
         if (!force) checkUnused(model, [...hooks.usersOf(model), ...(await readersNow(model))]);
         const removed = await removeModel(layout, catalog, model);
         for (const blob of removed.blobs) await hooks.onReplaced(blob);

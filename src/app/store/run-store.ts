@@ -2,8 +2,9 @@ import { resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { CachedCatalog } from '../../catalog/cached-catalog.js';
 import { DiskCatalog } from '../../catalog/catalog-reader.js';
+import { OriginIndex } from '../../catalog/origin/origin-index.js';
 import { repairHubRefs } from '../../catalog/publish.js';
-import { checkRefs, signRefs } from '../../catalog/sign-refs.js';
+import { checkRefs, signRefs, type SignRef } from '../../catalog/sign-refs.js';
 import { StoreLayout } from '../../catalog/store-layout.js';
 import { accessRoutes } from '../../cluster/access-routes.js';
 import { NodeRegistry } from '../../cluster/node-registry.js';
@@ -29,9 +30,12 @@ import { BufferPool } from '../../storage/buffer-pool.js';
 import { acquireOwnership } from '../../storage/files/ownership.js';
 import { CoalesceLayer } from '../../storage/layers/coalesce.js';
 import { MeterLayer } from '../../storage/layers/meter.js';
+import { RouteLayer } from '../../storage/layers/route.js';
 import { DirectorySource } from '../../storage/sources/directory-source.js';
 import type { SecuredAccess } from '../node/secured-access.js';
-import { ownManager, managerOperations, type StoreManager } from './manage.js';
+import { liesInOrigin, warnWithoutOrigin } from '../origin/lies-in-origin.js';
+import { openOrigin, type Origin, type OriginConfig } from '../origin/open-origin.js';
+import { oneAtATime, ownManager, managerOperations, type StoreManager } from './manage.js';
 import { managementDoor, type Management } from './management-door.js';
 import { managementRoutes } from './management-routes.js';
 import { revisionRoutes } from './revision-routes.js';
@@ -41,6 +45,7 @@ import { ModelViews } from './model-views.js';
 import { reachableHost } from './reachable-host.js';
 import { CALYX_VERSION } from '../version.js';
 import { describeOperation } from './describe-store.js';
+import { describeOrigin } from '../origin/describe-origin.js';
 import { openReplicaGate } from './replica/open-replica-gate.js';
 import { openGate, type ReplicaState, type StoreGate } from './store-gate.js';
 import { storeMetrics } from './store-metrics.js';
@@ -62,6 +67,8 @@ export interface StoreConfig {
   readonly nfsOptional?: boolean;
   /** Makes it a replica: a store of this cluster, whose token must be one of role admin for all models. */
   readonly replicaOf?: SecuredAccess | undefined;
+  /** Object storage in which models lie that are not in the data directory. */
+  readonly origin?: OriginConfig | undefined;
   readonly logger: Logger;
   /** Ends a start that has to wait for others. */
   readonly signal?: AbortSignal | undefined;
@@ -98,6 +105,9 @@ const MIB = 1024 * 1024;
  */
 const POOL_BYTES = 128 * MIB + 80 * MIB;
 
+/** With object storage: what is on its way from there, and waits to be written to the cache. */
+const ORIGIN_POOL_BYTES = 96 * MIB;
+
 /**
  * Starts a store on a data directory.
  *
@@ -108,14 +118,12 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
   const secured = isSecured(config);
   if (config.nfs !== undefined) checkNfsConfig(config.nfs);
   const layout = new StoreLayout(resolve(config.dataDirectory));
-  const catalog = new DiskCatalog(layout);
-  const directory = new DirectorySource(
-    layout.root,
-    (blob) => catalog.locate(blob),
-    new BufferPool({ budgetBytes: POOL_BYTES }),
-  );
+  const index = new OriginIndex();
+  const catalog = new DiskCatalog(layout, index);
+  const hasOrigin = config.origin !== undefined;
+  const pool = new BufferPool({ budgetBytes: POOL_BYTES + (hasOrigin ? ORIGIN_POOL_BYTES : 0) });
+  const directory = new DirectorySource(layout.root, (blob) => catalog.locate(blob), pool);
   const meter = new MeterLayer(directory);
-  const source = new CoalesceLayer(meter);
   const management = new Later<Management>();
   const ownership = await acquireOwnership(layout.owners, {
     description: `calyx store (process ${process.pid})`,
@@ -124,14 +132,20 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     throw fileError(error, 'cannot use', layout.root);
   });
   // What was opened, in the order in which it is closed.
-  const closers: (() => Promise<void>)[] = [() => source.close(), () => ownership.release()];
+  const closers: (() => Promise<void>)[] = [() => ownership.release()];
   const close = async (): Promise<void> => {
     for (const closer of closers.splice(0)) await closer();
   };
   try {
+    const origin = await originOf(config, { layout, catalog, index, pool, logger: config.logger });
+    const source = new CoalesceLayer(
+      origin === undefined ? meter : new RouteLayer(origin.source, (blob) => origin.has(blob), meter),
+    );
+    closers.unshift(() => source.close());
+    if (origin !== undefined) closers.unshift(() => origin.close());
     const gate = await openGateFor(config, layout);
     const { replica } = gate;
-    closers.splice(1, 0, () => gate.close());
+    closers.splice(closers.length - 1, 0, () => gate.close());
     await putRefsRight(layout, catalog, gate, config.logger);
     // The files of blobs stay open: one that was removed would keep its space, one that was repaired would stay damaged.
     const shown = new CachedCatalog(catalog);
@@ -140,15 +154,24 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     const { allUsersOf } = usage;
     closers.splice(1, 0, () => usage.close().catch(() => undefined));
     usage.keepSaving((error) => config.logger.error({ err: error }, 'who reads could not be written down'));
+    const inTurn = oneAtATime(() => shown.invalidate());
+    const sign: SignRef = (statement) => gate.identity.signRef(statement);
     const manager = replica
       ? noManager(replica, (model) => summarizeRevisions(layout, catalog, model, allUsersOf))
       : ownManager(layout, catalog, {
-          onReplaced: (blob) => directory.forget(blob),
+          inTurn,
+          mayRemove: (model) => checkNotInOrigin(origin, layout, catalog, model),
+          onReplaced: async (blob) => {
+            await directory.forget(blob);
+            await origin?.look(blob);
+          },
           onChanged: () => shown.invalidate(),
           usersOf: (model) => usage.nfs.usersOf(model),
           allUsersOf,
-          sign: (statement) => gate.identity.signRef(statement),
+          sign,
         });
+    if (origin === undefined) await warnWithoutOrigin(layout, catalog, config.logger);
+    else await origin.follow({ inTurn, sign });
     const { doorkeeper, table, statements, identity } = gate;
     const server = createHttpServer({
       logger: config.logger,
@@ -167,6 +190,7 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
       registry,
       nfsLoad: () => nfs?.load(),
       tokensAgeSeconds: replica && (() => replica.tokensAgeSeconds()),
+      origin,
     });
     const views = new ModelViews(catalog);
     const content = {
@@ -200,6 +224,7 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
         blobBytesSent: sent.values[0]?.value ?? 0,
         nodes: registry.list().length,
         nfsConnections: nfs?.load().connections ?? 0,
+        ...(origin !== undefined && { origin: describeOrigin(origin) }),
       };
     });
     const url = await listen(server, config.listen);
@@ -278,6 +303,39 @@ function openGateFor(config: StoreConfig, layout: StoreLayout): Promise<StoreGat
   const names = certificateNames(config);
   if (access === undefined) return openGate(layout, names, logger);
   return openReplicaGate({ layout, names, access, logger, signal });
+}
+
+/**
+ * The object storage behind the store, if it has one.
+ *
+ * @throws CalyxError `usage` for a replica, which cannot sign what it finds
+ */
+async function originOf(
+  { origin, replicaOf }: StoreConfig,
+  parts: Parameters<typeof openOrigin>[1],
+): Promise<Origin | undefined> {
+  if (origin === undefined) return undefined;
+  if (replicaOf === undefined) return openOrigin(origin, parts);
+  throw new CalyxError(
+    'usage',
+    '--origin does not go with --replica: a replica cannot sign the refs of models',
+    {
+      hint: 'start a store of its own before the same bucket, or copy the models to the replica',
+    },
+  );
+}
+
+/** @throws CalyxError `refused` for a model that would come back with the next listing */
+async function checkNotInOrigin(
+  origin: Origin | undefined,
+  layout: StoreLayout,
+  catalog: DiskCatalog,
+  model: ModelName,
+): Promise<void> {
+  if (origin === undefined || !(await liesInOrigin(layout, catalog, model))) return;
+  throw new CalyxError('refused', `${formatModelName(model)} lies in ${origin.name}`, {
+    hint: 'remove it there; the store follows',
+  });
 }
 
 /** What is published is signed, and who signs is elsewhere. */

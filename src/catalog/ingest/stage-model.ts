@@ -19,7 +19,7 @@ import { PublishedContent } from './published-content.js';
 import { readModelSource, type ModelSource } from './model-source.js';
 import { changedError, identify, sameFile, type SourceFile } from './scan.js';
 import { StagingJournal } from './staging-journal.js';
-import { weightFiles, type WeightFile } from './weight-files.js';
+import { NO_WEIGHTS, weightFiles, type WeightFile } from './weight-files.js';
 import { sizeOf } from '../../storage/files/size-of.js';
 
 /** What to stage, and how. */
@@ -54,7 +54,6 @@ export interface StagedModel {
 export { STAGED, type ImportMode };
 
 /** What is inside a file that is no weights. */
-const NO_WEIGHTS: WeightFile = { tensors: [] };
 
 /**
  * Gathers a model in the store's staging area: every file copied (or linked) and hashed, and the manifest. Nothing is
@@ -196,7 +195,8 @@ async function checkSpace(
   );
 }
 
-function buildManifest(
+/** The manifest of files that were hashed, in the order of the files. */
+export function buildManifest(
   files: readonly SourceFile[],
   results: readonly HashResult[],
   weights: ModelWeights,

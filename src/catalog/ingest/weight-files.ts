@@ -5,6 +5,9 @@ import type { ManifestFile } from '../manifest.js';
 /** What a manifest says of the inside of a weight file. */
 export type WeightFile = Pick<ManifestFile, 'tensors' | 'gguf'>;
 
+/** Of a file that holds none. */
+export const NO_WEIGHTS: WeightFile = { tensors: [] };
+
 /** What is inside the weight files of a model, by their paths. */
 export function weightFiles(weights: ModelWeights): ReadonlyMap<string, WeightFile> {
   const tensors = new Map<string, Tensor[]>(weights.shards.map(({ path }) => [path, []]));

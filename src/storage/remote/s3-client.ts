@@ -36,7 +36,9 @@ export async function connectS3(
   // Loaded when it is needed: most commands do not.
   const sdk = await import('@aws-sdk/client-s3');
   const named = env['AWS_REGION'] || env['AWS_DEFAULT_REGION'];
-  const common: Sdk.S3ClientConfig = {
+  const common: Sdk.S3ClientConfig & { ignoreCache: boolean } = {
+    // Handed on to the providers of credentials: files are read anew by each client, not once in the life of the process.
+    ignoreCache: true,
     ...(endpoint !== undefined && { endpoint: endpoint.href }),
     forcePathStyle: style === 'path',
     followRegionRedirects: endpoint === undefined,
