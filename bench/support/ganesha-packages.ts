@@ -46,7 +46,7 @@ export interface GaneshaFiles {
 export function ganeshaFiles(): GaneshaFiles {
   const installed = locate('/');
   if (installed !== undefined) return installed;
-  const userCache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
+  const userCache = process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
   const cache = process.env['CALYX_TEST_CACHE'] ?? join(userCache, 'calyx-tests');
   const key = createHash('sha256').update(FETCH).update(PACKAGES.join(' ')).digest('hex').slice(0, 12);
   const directory = join(cache, `ganesha-${key}`);

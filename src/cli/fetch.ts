@@ -8,7 +8,7 @@ import { CalyxError } from '../core/errors.js';
 import { parseModelSpec } from '../core/names.js';
 import { formatSeconds, formatSize, parseSize, plural } from '../core/units.js';
 import type { PartId } from '../weights/parts.js';
-import { print, printJson, progressBar } from './terminal.js';
+import { note, print, printJson, progressBar } from './terminal.js';
 import { runCommand, type CommonOptions } from './run-command.js';
 
 interface FetchCommandOptions extends CommonOptions {
@@ -137,6 +137,7 @@ function toJson(fetched: FetchedModel, options: FetchCommandOptions): unknown {
     parts,
     manifestBytes,
     seconds,
+    problem,
   } = fetched;
   return {
     model,
@@ -154,6 +155,7 @@ function toJson(fetched: FetchedModel, options: FetchCommandOptions): unknown {
     seconds,
     parts,
     dryRun: options.dryRun === true,
+    ...(problem !== undefined && { problem }),
   };
 }
 
@@ -164,6 +166,7 @@ function printResult(fetched: FetchedModel, into: string, options: FetchCommandO
     print(
       `${name}: would fetch ${formatSize(bytesFetched)} (${plural(chunks, 'chunk')}) of ${formatSize(bytesNeeded)} needed; ${into} would take ${formatSize(bytesOnDisk)}, a budget of at least ${fetched.budgetNeeded} bytes`,
     );
+    if (fetched.problem !== undefined) note(`as it is now, it would fail: ${fetched.problem}`);
     return;
   }
   const again = retries > 0 ? `, ${retries} retries` : '';

@@ -49,6 +49,15 @@ describe.skipIf(noPython)('a disk that is too small', () => {
     expect(ended.stdout).toBe('code 1\n');
   });
 
+  it.skipIf(noMount)('is told what it would take by a plan, and that it would be refused', async () => {
+    const ended = await inNamespace(`
+      mkdir -p "$SCRATCH/planned"; mount -t tmpfs -o size=8m none "$SCRATCH/planned"
+      calyx fetch org/random --blocks 0:6 --store "$STORE" --into "$SCRATCH/planned/slice" --dry-run; echo "code $?"
+      ls -A "$SCRATCH/planned"`);
+    expect(ended.stdout).toMatch(/: would fetch 36\.\d MiB .*\ncode 0\n$/);
+    expect(ended.stderr).toMatch(/as it is now, it would fail: the slice needs 36\.\d MiB more/);
+  });
+
   it('a limit on the size of files: a clear error, nothing half, and it goes on later', async () => {
     const into = join(scratch, 'limited');
     const command = `ulimit -f 1024; exec "$0" "$1" fetch org/random --blocks 0:3 --store "$2" --into "$3" --json`;

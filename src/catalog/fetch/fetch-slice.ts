@@ -62,6 +62,8 @@ export interface FetchResult {
   readonly retries: number;
   /** The parts that the directory holds, when done. */
   readonly parts: readonly PartId[];
+  /** Of a dry run: why the disk could not take it now. */
+  readonly problem?: string;
 }
 
 /**
@@ -69,7 +71,7 @@ export interface FetchResult {
  * model, what both have stays. Each chunk is verified on entry; a file appears under its
  * name when it is whole. Killed at any point, the next call goes on without moving verified bytes again.
  *
- * @throws CalyxError `over-budget` or `disk-full` before the first byte, `exists` if the directory holds something else, `corrupt`
+ * @throws CalyxError `over-budget`, or unless it is a dry run `disk-full`, before the first byte; `exists` if the directory holds something else, `corrupt`
  * naming file, tensor and source, `unavailable`, `timeout`
  */
 export async function fetchSlice(options: FetchOptions): Promise<FetchResult> {
@@ -105,7 +107,14 @@ class Fetch {
   /** What a run would do. Looks at the disk, changes nothing. */
   async plan(): Promise<FetchResult> {
     const { wanted, files, missing } = await this.#compare();
-    await this.#checkRoom(files, missing);
+    // Who plans wants to know what it takes also where there is no room for it.
+    const problem = await this.#checkRoom(files, missing).then(
+      () => undefined,
+      (error: unknown) => {
+        if (this.#options.dryRun === true && isCalyxError(error, 'disk-full')) return error.message;
+        throw error;
+      },
+    );
     const absent: ChunkAt[] = [];
     const present: ChunkAt[] = [...chunksOf(files.filter((file) => !missing.includes(file)))];
     for (const plan of missing) {
@@ -121,6 +130,7 @@ class Fetch {
       chunks,
       retries: 0,
       parts: wanted,
+      ...(problem !== undefined && { problem }),
     };
   }
 

@@ -81,7 +81,7 @@ export function unpackedPackages(kernel?: GuestKernel): Packages {
 }
 
 function userCache(): string {
-  return process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
+  return process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
 }
 
 function locate(directory: string): Packages | undefined {
