@@ -75,11 +75,30 @@ const REVISION_DIGITS = 40;
 /** Manifests whose bytes are kept for those who fetch them. */
 const KEPT_MANIFEST_FILES = 4;
 
-/** Blobs of published models that lie elsewhere than in the data directory. */
+/** Blobs of published models that do not lie as files of their own in the data directory. */
 export interface BlobsElsewhere {
   holds(model: ModelName, blob: Digest): boolean;
   /** In bytes; undefined if the blob is not there. */
   size(blob: Digest): number | undefined;
+}
+
+/** What one of two tells, the first before the second. */
+export class FirstOf implements BlobsElsewhere {
+  readonly #first: BlobsElsewhere;
+  readonly #second: BlobsElsewhere;
+
+  constructor(first: BlobsElsewhere, second: BlobsElsewhere) {
+    this.#first = first;
+    this.#second = second;
+  }
+
+  holds(model: ModelName, blob: Digest): boolean {
+    return this.#first.holds(model, blob) || this.#second.holds(model, blob);
+  }
+
+  size(blob: Digest): number | undefined {
+    return this.#first.size(blob) ?? this.#second.size(blob);
+  }
 }
 
 /**

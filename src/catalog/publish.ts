@@ -1,6 +1,5 @@
-import { randomBytes } from 'node:crypto';
-import { readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { wallClock } from '../core/clock.js';
 import { isDigest, type Digest } from '../core/digest.js';
@@ -9,13 +8,12 @@ import { DEFAULT_REF, formatModelName, isRevisionId, type ModelName } from '../c
 import { isProvenByManifest, revisionStatement } from '../core/ref-statement.js';
 import { makeDirectories } from '../storage/files/make-directories.js';
 import { syncDirectory, writeFileAtomically } from '../storage/files/durable.js';
+import type { ContentKeeper } from './content-keeper.js';
+import { FileKeeper } from './file-keeper.js';
 import { listNames, readRecord, refSchema, revisionSchema, type Ref } from './catalog-reader.js';
-import { sizeOf } from '../storage/files/size-of.js';
 import { STAGED } from './ingest/importer.js';
 import { decodeManifest, manifestIds } from './manifest-codec.js';
-import type { Manifest } from './manifest.js';
 import { dropRevisions, retiredSchema } from './remove.js';
-import { shareBlobs } from './share-blobs.js';
 import { signed, type SignRef } from './sign-refs.js';
 import type { StoreLayout } from './store-layout.js';
 
@@ -32,11 +30,11 @@ export interface Published {
 }
 
 /**
- * Publishes the model that `stageModel` has gathered: blobs, snapshot, manifest, and last the ref, whose appearance under its
+ * Publishes the model that `stageModel` has gathered: content, manifest, and last the ref, whose appearance under its
  * name is the one moment from which the revision is visible. Killed before, it leaves what the next call uses. Only the owner
  * of the data directory may call it.
  *
- * @param onMoved told of each blob that took its place, maybe that of a damaged one, also if a later step fails
+ * @param keeper puts the content into its place
  * @param sign signs what the ref says, if it moves; without it the ref has no signature until the store starts (see signRefs)
  * @throws CalyxError `not-found` if nothing is staged, `corrupt` if what is staged is not whole, `exists` if the revision is published with
  * other files
@@ -44,7 +42,7 @@ export interface Published {
 export async function publishStaged(
   layout: StoreLayout,
   model: ModelName,
-  onMoved: (blob: Digest) => void | Promise<void> = () => undefined,
+  keeper: ContentKeeper = new FileKeeper(layout),
   sign?: SignRef,
 ): Promise<Published> {
   const staging = layout.staging(model);
@@ -64,8 +62,7 @@ export async function publishStaged(
   if (hasRefs && before !== undefined && before.manifest !== digest) throw otherFiles(model, revision);
   try {
     if (!hasRefs) await dropRevisions(layout, model, revision);
-    const moved = await moveBlobs(layout, model, manifest, onMoved);
-    await makeSnapshot(layout, model, revision, manifest);
+    await keeper.keep(model, revision, manifest);
     await writeFileAtomically(layout.manifest(digest), bytes);
     const signature =
       sign === undefined || isProvenByManifest(revision, digest)
@@ -79,7 +76,7 @@ export async function publishStaged(
     await writeFileAtomically(layout.revision(model, revision), record(entry));
     const published = await moveRef(layout, model, DEFAULT_REF, { revision, manifest: digest }, sign);
     await rm(staging, { recursive: true, force: true });
-    await shareBlobs(layout, model, moved, onMoved);
+    await keeper.published(model);
     return published;
   } catch (error) {
     throw fileError(error, 'cannot publish', formatModelName(model));
@@ -151,64 +148,6 @@ export async function repairHubRefs(
   refs: ReadonlyMap<string, Ref>,
 ): Promise<void> {
   for (const [name, ref] of refs) await repairHubRef(layout, model, name, ref);
-}
-
-/** Returns the blobs that were staged, and are in their places now. */
-async function moveBlobs(
-  layout: StoreLayout,
-  model: ModelName,
-  manifest: Manifest,
-  onMoved: (blob: Digest) => void | Promise<void>,
-): Promise<Digest[]> {
-  const blobs = layout.blobs(model);
-  const moved: Digest[] = [];
-  await makeDirectories(blobs);
-  for (const file of manifest.files) {
-    const target = layout.blob(model, file.blob);
-    const staged = join(layout.staging(model), STAGED.blobs, file.blob);
-    // Also over a blob that is there: it may have been damaged, and this one was just read.
-    if ((await sizeOf(staged)) === file.size) {
-      await rename(staged, target);
-      moved.push(file.blob);
-      await onMoved(file.blob);
-    } else if ((await sizeOf(target)) !== file.size) {
-      throw new CalyxError('corrupt', `the staged copy of ${file.path} is missing or not whole`, {
-        hint: "run 'calyx add' again",
-      });
-    }
-  }
-  await syncDirectory(blobs);
-  return moved;
-}
-
-/** The links of a revision. Of one that is there, what is missing or leads elsewhere is put right. */
-async function makeSnapshot(
-  layout: StoreLayout,
-  model: ModelName,
-  revision: string,
-  manifest: Manifest,
-): Promise<void> {
-  const snapshot = layout.snapshot(model, revision);
-  const snapshots = dirname(snapshot);
-  const exists = (await listNames(snapshots)).includes(revision);
-  // A new one is made beside its place, so that nobody sees half of it.
-  const root = exists ? snapshot : join(layout.staging(model), `snapshot-${randomBytes(6).toString('hex')}`);
-  const changed = new Set<string>();
-  for (const file of manifest.files) {
-    const place = join(root, file.path);
-    // The target is relative to the link's final place.
-    const target = relative(dirname(join(snapshot, file.path)), layout.blob(model, file.blob));
-    if (exists && (await readlink(place).catch(() => undefined)) === target) continue;
-    await makeDirectories(dirname(place));
-    await rm(place, { recursive: true, force: true });
-    await symlink(target, place);
-    changed.add(dirname(place));
-  }
-  for (const directory of changed) await syncDirectory(directory);
-  if (exists) return;
-  await makeDirectories(snapshots);
-  await rename(root, snapshot);
-  await syncDirectory(snapshots);
 }
 
 function ifDamaged(error: unknown): undefined {

@@ -1,7 +1,7 @@
 import { CalyxError, fileError, isCalyxError } from '../core/errors.js';
 import { DEFAULT_REF, formatModelName, type ModelName } from '../core/names.js';
-import { sizeOf } from '../storage/files/size-of.js';
 import type { DiskCatalog } from './catalog-reader.js';
+import { KeptContent } from './kept-content.js';
 import { moveRef, type Published } from './publish.js';
 import type { SignRef } from './sign-refs.js';
 import type { StoreLayout } from './store-layout.js';
@@ -22,11 +22,12 @@ export async function rollback(
   sign?: SignRef,
 ): Promise<Published> {
   const found = await catalog.resolve({ model, revision });
-  for (const { blob, size, path } of found.manifest.files) {
-    if ((await sizeOf(layout.blob(model, blob))) === size) continue;
+  const kept = new KeptContent(layout);
+  for (const file of found.manifest.files) {
+    if (await kept.has(model, file)) continue;
     throw new CalyxError(
       'corrupt',
-      `the revision ${revision} of ${formatModelName(model)} is not whole: its file ${path} is missing or cut off`,
+      `the revision ${revision} of ${formatModelName(model)} is not whole: its file ${file.path} is missing or cut off`,
       { hint: 'add it again from where it came: calyx add' },
     );
   }

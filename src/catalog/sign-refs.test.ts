@@ -60,12 +60,11 @@ describe.skipIf(noOpenssl)('a ref', () => {
     ours = cluster('ours');
     theirs = cluster('theirs');
   });
-  const onMoved = (): void => undefined;
 
   it('is signed when it moves, and what it leads to tells so', async () => {
     const { layout, catalog } = emptyStore();
     await stage(layout, FIXTURES.qwen3);
-    const { ref } = await publishStaged(layout, MODEL, onMoved, (statement) => ours.signRef(statement));
+    const { ref } = await publishStaged(layout, MODEL, undefined, (statement) => ours.signRef(statement));
     expect(record(layout)).toEqual(ref);
     expect(Object.keys(ref)).toEqual(['revision', 'generation', 'manifest', 'signature']);
     expectSigned(layout, ours.publicKey, 1);
@@ -77,7 +76,7 @@ describe.skipIf(noOpenssl)('a ref', () => {
     const { layout, catalog } = emptyStore();
     const commit = 'c0ffee'.padEnd(40, '1');
     await stage(layout, FIXTURES.qwen3, { revision: commit });
-    const { ref } = await publishStaged(layout, MODEL, onMoved, (statement) => ours.signRef(statement));
+    const { ref } = await publishStaged(layout, MODEL, undefined, (statement) => ours.signRef(statement));
     expect(ref.revision).toBe(commit);
     const path = layout.revision(MODEL, commit);
     const expectRevisionSigned = (publicKey: string): void => {
@@ -93,7 +92,13 @@ describe.skipIf(noOpenssl)('a ref', () => {
     expect((await resolve(catalog, commit)).signature).toBeDefined();
     // Of another cluster: the ref and the revision are signed anew; a replica would be told of both.
     const told: unknown[] = [];
-    await checkRefs(layout, catalog, theirs.ca, (...wrong) => told.push(wrong), onMoved);
+    await checkRefs(
+      layout,
+      catalog,
+      theirs.ca,
+      (...wrong) => told.push(wrong),
+      () => undefined,
+    );
     expect(told).toEqual([
       [MODEL, 'main', 'has a wrong signature'],
       [MODEL, commit, 'has a wrong signature'],
@@ -109,9 +114,9 @@ describe.skipIf(noOpenssl)('a ref', () => {
   it('keeps its signature if it does not move', async () => {
     const { layout } = emptyStore();
     await stage(layout, FIXTURES.qwen3);
-    const first = await publishStaged(layout, MODEL, onMoved, (statement) => ours.signRef(statement));
+    const first = await publishStaged(layout, MODEL, undefined, (statement) => ours.signRef(statement));
     await stage(layout, FIXTURES.qwen3);
-    const again = await publishStaged(layout, MODEL, onMoved, (statement) => ours.signRef(statement));
+    const again = await publishStaged(layout, MODEL, undefined, (statement) => ours.signRef(statement));
     expect(again).toEqual({ ref: first.ref, moved: false });
     expect(record(layout)).toEqual(first.ref);
   });
@@ -121,9 +126,9 @@ describe.skipIf(noOpenssl)('a ref', () => {
     const { ref } = await publish(layout, FIXTURES.qwen3);
     await stage(layout, FIXTURES['qwen2-tied']);
     const refuse = (): Promise<string> => Promise.reject(new Error('no key'));
-    await expect(publishStaged(layout, MODEL, onMoved, refuse)).rejects.toThrow('no key');
+    await expect(publishStaged(layout, MODEL, undefined, refuse)).rejects.toThrow('no key');
     expect(record(layout)).toEqual(ref);
-    const { ref: moved } = await publishStaged(layout, MODEL, onMoved, (statement) =>
+    const { ref: moved } = await publishStaged(layout, MODEL, undefined, (statement) =>
       ours.signRef(statement),
     );
     expect(moved.generation).toBe(2);
@@ -156,7 +161,7 @@ describe.skipIf(noOpenssl)('a ref', () => {
   ])('with a signature %s gets a right one at the start', async (_, signer) => {
     const { layout, catalog } = emptyStore();
     await stage(layout, FIXTURES.qwen3);
-    await publishStaged(layout, MODEL, onMoved, (statement) => signer().signRef(statement));
+    await publishStaged(layout, MODEL, undefined, (statement) => signer().signRef(statement));
     expect(await signRefs(layout, catalog, ours)).toBe(1);
     expectSigned(layout, ours.publicKey, 1);
   });
@@ -190,7 +195,7 @@ describe.skipIf(noOpenssl)('a ref', () => {
       [RIGHT, ours],
     ] as const) {
       await stage(layout, FIXTURES.qwen3, { model });
-      await publishStaged(layout, model, onMoved, sign(signer));
+      await publishStaged(layout, model, undefined, sign(signer));
     }
     writeFileSync(layout.ref(RIGHT, 'damaged'), '{');
     const before = record(layout);

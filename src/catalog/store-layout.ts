@@ -122,6 +122,24 @@ export class StoreLayout {
     return join(this.originRecords(model), `${revision}.json`);
   }
 
+  /** How content is kept in this directory; see `readContentLayout`. */
+  get contentLayout(): string {
+    return join(this.own, 'layout.json');
+  }
+
+  /** Files of chunks that models share, and their indexes. */
+  get bundles(): string {
+    return join(this.own, 'bundles');
+  }
+
+  bundle(id: Digest): string {
+    return join(this.bundles, `${id}.chunks`);
+  }
+
+  bundleIndex(id: Digest): string {
+    return join(this.bundles, `${id}.index`);
+  }
+
   /** The disk cache before object storage. */
   get cache(): string {
     return join(this.own, 'cache');

@@ -116,6 +116,6 @@ test('a blob that was read for another revision is not read again', async () => 
   const checked = new Map<string, Promise<Finding[]>>();
   let read = 0;
   for (let round = 0; round < 2; round += 1)
-    await verifyRevision(layout, revision, testPool, (bytes) => (read += bytes), checked);
+    await verifyRevision(layout, revision, testPool, (bytes) => (read += bytes), undefined, checked);
   expect(read).toBe(revision.manifest.totalBytes);
 });

@@ -1,3 +1,4 @@
+import { BundleCheck } from './bundles/bundle-check.js';
 import { isCalyxError } from '../core/errors.js';
 import { mapLimited } from '../core/map-limited.js';
 import type { BadChunk } from './ingest/hash-file.js';
@@ -23,7 +24,8 @@ export interface Finding {
 /**
  * Reads all content of a revision again and compares every chunk with the manifest.
  *
- * @param checked what is known of blobs by their paths, kept between revisions so that each is read once
+ * @param bundles for what lies in bundles of chunks; kept between revisions so that each is read once
+ * @param checked what is known of blobs by their paths, kept between revisions for the same
  * @returns what is wrong, file by file; empty if nothing is
  * @throws what ended the pool's jobs early
  */
@@ -32,13 +34,14 @@ export async function verifyRevision(
   { model, manifest }: ResolvedRevision,
   pool: HashPool,
   onBytes: OnBytes,
+  bundles = new BundleCheck(layout, pool, onBytes),
   checked = new Map<string, Promise<Finding[]>>(),
 ): Promise<Finding[]> {
   const findings = await mapLimited(manifest.files, pool.threads, async (file) => {
     const blobPath = layout.blob(model, file.blob);
     let findings = checked.get(blobPath);
     if (findings === undefined) {
-      findings = checkBlob(manifest, file, blobPath, pool, onBytes);
+      findings = checkContent(manifest, file, blobPath, { pool, onBytes, bundles });
       checked.set(blobPath, findings);
     }
     return (await findings).map((finding) => ({ ...finding, path: file.path }));
@@ -46,16 +49,27 @@ export async function verifyRevision(
   return findings.flat();
 }
 
-async function checkBlob(
+interface Checkers {
+  readonly pool: HashPool;
+  readonly onBytes: OnBytes;
+  readonly bundles: BundleCheck;
+}
+
+async function checkContent(
   manifest: Manifest,
   file: ManifestFile,
   blobPath: string,
-  pool: HashPool,
-  onBytes: OnBytes,
+  { pool, onBytes, bundles }: Checkers,
 ): Promise<Finding[]> {
   const place = { path: file.path, blobPath };
   const size = await sizeOf(blobPath);
-  if (size === undefined) return [{ ...place, problem: 'its blob is missing' }];
+  if (size === undefined) {
+    // As it is cut in bundles.
+    const cut = manifest.fileOfBlob(file.blob) ?? file;
+    const bad = await bundles.badChunks(manifest, cut);
+    if (bad === undefined) return [{ ...place, problem: 'its blob is missing' }];
+    return bad.map(({ path, ...chunk }) => describe(manifest, cut, path, chunk));
+  }
   const found: Finding[] =
     size === file.size ? [] : [{ ...place, problem: `it has ${size} bytes instead of ${file.size}` }];
   const { chunkDigests } = file;

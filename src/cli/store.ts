@@ -6,6 +6,7 @@ import { replicaAccess } from '../app/store/replica/replica-access.js';
 import type { OriginConfig } from '../app/origin/open-origin.js';
 import { S3Objects } from '../app/origin/s3-objects.js';
 import { runStore } from '../app/store/run-store.js';
+import type { ContentLayout } from '../catalog/content-layout.js';
 import { StoreLayout } from '../catalog/store-layout.js';
 import { CalyxError } from '../core/errors.js';
 import { parseSize } from '../core/units.js';
@@ -22,6 +23,7 @@ interface StoreCommandOptions extends CommonOptions {
   readonly tls?: boolean;
   readonly insecure?: boolean;
   readonly replica?: boolean;
+  readonly layout?: ContentLayout;
   readonly origin?: string;
   readonly cacheSize?: string;
   readonly originPoll: string;
@@ -59,6 +61,12 @@ export function storeCommand(program: Command): void {
     .option(
       '--replica',
       'serve a copy of the models of the cluster that this machine has joined with a token of role admin: its tokens count here, too',
+    )
+    .addOption(
+      new Option(
+        '--layout <layout>',
+        'how the data directory keeps models: as plain files, or as chunks, by which revisions and fine-tunes share their equal tensors; stays so (default: as it does, at first files)',
+      ).choices(['files', 'chunks']),
     )
     .option(
       '--origin <s3://bucket/prefix>',
@@ -122,6 +130,7 @@ export function storeCommand(program: Command): void {
             // Whoever asked for no port in particular may have a kernel's NFS server, or another store, on the usual one.
             nfsOptional: nfsUnasked,
             replicaOf: options.replica === true ? await replicaAccess(layout) : undefined,
+            contentLayout: options.layout,
             origin: originConfig(options),
             logger: createLogger('store', options.verbose === true),
             signal,

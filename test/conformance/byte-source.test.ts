@@ -9,6 +9,7 @@ import { FailoverLayer } from '../../src/storage/layers/failover.js';
 import { MeterLayer } from '../../src/storage/layers/meter.js';
 import { RetryLayer } from '../../src/storage/layers/retry.js';
 import { VerifyLayer, type ChunkLookup } from '../../src/storage/layers/verify.js';
+import { BundleSource, type BundleRun } from '../../src/storage/sources/bundle-source.js';
 import { DirectorySource } from '../../src/storage/sources/directory-source.js';
 import { HttpSource } from '../../src/storage/sources/http-source.js';
 import { blobName } from '../support/blobs.js';
@@ -50,6 +51,34 @@ byteSourceConformance('a directory', async (blobs, pool) => {
 byteSourceConformance('a directory with one open file at a time', async (blobs, pool) => {
   const locate = await directoryOf(blobs);
   return new DirectorySource('a directory', (blob) => Promise.resolve(locate(blob)), pool, { openFiles: 1 });
+});
+
+byteSourceConformance('bundles of chunks, the blobs of which begin anywhere', async (blobs, pool) => {
+  const directory = await mkdtemp(join(tmpdir(), 'calyx-bundles-'));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  // Two bundles; the pieces of a blob lie in both by turns, before them bytes of nobody.
+  const bundles = { a: [Buffer.alloc(11, 'a')], b: [Buffer.alloc(7, 'b')] };
+  const sizes = { a: 11, b: 7 };
+  const runs = new Map<string, BundleRun[]>();
+  for (const [blob, bytes] of blobs) {
+    const own: BundleRun[] = [];
+    for (let start = 0; start < bytes.byteLength; start += 70_001) {
+      const piece = bytes.subarray(start, start + 70_001);
+      const bundle = own.length % 2 === 0 ? 'a' : 'b';
+      own.push({ start, end: start + piece.byteLength, bundle, offset: sizes[bundle] });
+      bundles[bundle].push(Buffer.from(piece));
+      sizes[bundle] += piece.byteLength;
+    }
+    runs.set(blob, own);
+  }
+  for (const [name, pieces] of Object.entries(bundles))
+    await writeFile(join(directory, name), Buffer.concat(pieces));
+  return new BundleSource(
+    'bundles',
+    (blob) => runs.get(blob),
+    (id) => join(directory, id),
+    pool,
+  );
 });
 
 byteSourceConformance('a store over HTTP', async (blobs, pool) => {

@@ -1,5 +1,8 @@
 import fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
+import { BundledBlobs } from '../../src/catalog/bundles/bundled-blobs.js';
+import { convertToChunks } from '../../src/catalog/bundles/convert-to-chunks.js';
+import { Content } from '../../src/catalog/content.js';
 import { collectGarbage } from '../../src/catalog/gc/collect-garbage.js';
 import { stageModel, type ImportMode } from '../../src/catalog/ingest/stage-model.js';
 import { HashPool } from '../../src/catalog/ingest/hash-pool.js';
@@ -12,7 +15,7 @@ import { parseModelName } from '../../src/core/names.js';
 
 /** What the process that runs this file is asked to do, as JSON in its only argument. */
 export interface DriverTask {
-  readonly do: 'add' | 'publish' | 'remove' | 'gc';
+  readonly do: 'add' | 'publish' | 'remove' | 'gc' | 'convert';
   readonly data: string;
   readonly source: string;
   readonly model: string;
@@ -53,7 +56,14 @@ async function run(task: DriverTask): Promise<DriverAnswer> {
   const layout = new StoreLayout(task.data);
   const model = parseModelName(task.model);
   if (task.killBefore !== undefined) killBefore(task.killBefore);
-  if (task.do === 'publish') return { revision: (await publishStaged(layout, model)).ref.revision };
+  const blobs = new BundledBlobs(layout);
+  const content = new Content(layout, new DiskCatalog(layout), blobs, () => undefined);
+  if (task.do === 'publish')
+    return { revision: (await publishStaged(layout, model, await content.keeper())).ref.revision };
+  if (task.do === 'convert') {
+    await convertToChunks(layout, new DiskCatalog(layout));
+    return {};
+  }
   if (task.do === 'remove') {
     await removeModel(layout, new DiskCatalog(layout), model);
     return {};
@@ -64,6 +74,7 @@ async function run(task: DriverTask): Promise<DriverAnswer> {
       lock: () => Promise.resolve(() => Promise.resolve()),
       onForgotten: () => undefined,
       onRemoved: () => Promise.resolve(),
+      bundles: content.bundles,
       ...(task.now === undefined ? {} : { now: task.now }),
     });
     return { freedBytes: report.bytes };

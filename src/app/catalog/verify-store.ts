@@ -4,7 +4,10 @@ import { CalyxError, isCalyxError } from '../../core/errors.js';
 import { DEFAULT_REF, formatModelName, type ModelName, type ModelSpec } from '../../core/names.js';
 import { DiskCatalog, type ResolvedRevision } from '../../catalog/catalog-reader.js';
 import { HashPool, type OnBytes } from '../../catalog/ingest/hash-pool.js';
+import { BundleCheck } from '../../catalog/bundles/bundle-check.js';
+import type { ManifestFile } from '../../catalog/manifest.js';
 import { StoreLayout } from '../../catalog/store-layout.js';
+import { sizeOf } from '../../storage/files/size-of.js';
 import { verifyRevision, type Finding } from '../../catalog/verify-revision.js';
 
 /** Options of {@link verifyStore}. */
@@ -44,21 +47,15 @@ export async function verifyStore(options: VerifyOptions): Promise<VerifiedRevis
       verified.push(damaged(layout, spec, error.message));
     }
   }
-  const sizes = new Map<string, number>();
-  for (const { model, manifest } of revisions)
-    for (const { blob, size } of manifest.files) sizes.set(layout.blob(model, blob), size);
-  options.onTotal?.([...sizes.values()].reduce((sum, size) => sum + size, 0));
   const checked = new Map<string, Promise<Finding[]>>();
   const pool = new HashPool({ signal: options.signal });
+  const onBytes = options.onBytes ?? (() => undefined);
+  const bundles = new BundleCheck(layout, pool, onBytes);
   try {
+    const sizes = await sizesOf(layout, revisions, bundles);
+    options.onTotal?.([...sizes.values()].reduce((sum, size) => sum + size, 0));
     for (const revision of revisions) {
-      const findings = await verifyRevision(
-        layout,
-        revision,
-        pool,
-        options.onBytes ?? (() => undefined),
-        checked,
-      );
+      const findings = await verifyRevision(layout, revision, pool, onBytes, bundles, checked);
       options.signal.throwIfAborted();
       verified.push({
         model: formatModelName(revision.model),
@@ -71,6 +68,25 @@ export async function verifyStore(options: VerifyOptions): Promise<VerifiedRevis
   } finally {
     await pool.close();
   }
+}
+
+/** The bytes of each file that is to be read, by its path or the id of its bundle. */
+async function sizesOf(
+  layout: StoreLayout,
+  revisions: readonly ResolvedRevision[],
+  bundles: BundleCheck,
+): Promise<Map<string, number>> {
+  const sizes = new Map<string, number>();
+  const bundled: ManifestFile[] = [];
+  for (const { model, manifest } of revisions) {
+    for (const file of manifest.files) {
+      const path = layout.blob(model, file.blob);
+      if ((await sizeOf(path)) === undefined) bundled.push(manifest.fileOfBlob(file.blob) ?? file);
+      else sizes.set(path, file.size);
+    }
+  }
+  for (const [id, size] of await bundles.sizes(bundled)) sizes.set(id, size);
+  return sizes;
 }
 
 function inObjectStorage({ model, revision }: ResolvedRevision): CalyxError {

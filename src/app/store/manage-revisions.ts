@@ -1,7 +1,12 @@
 import { z } from 'zod';
 import { DiskCatalog, listNames, refSchema, unknownModel } from '../../catalog/catalog-reader.js';
 import type { UsersOf } from '../../catalog/gc/choose-expired.js';
-import { allModels, collectGarbage, type GarbageReport } from '../../catalog/gc/collect-garbage.js';
+import {
+  allModels,
+  collectGarbage,
+  type GarbageOptions,
+  type GarbageReport,
+} from '../../catalog/gc/collect-garbage.js';
 import { pinRevision, readPins, removePins } from '../../catalog/pins.js';
 import type { Published } from '../../catalog/publish.js';
 import { rollback } from '../../catalog/rollback.js';
@@ -69,6 +74,7 @@ export interface RevisionHooks {
   onChanged(): void;
   /** Who reads which revisions, and which nodes run them. */
   readonly allUsersOf: UsersOf;
+  readonly bundles?: GarbageOptions['bundles'];
   readonly sign?: SignRef;
 }
 
@@ -109,6 +115,7 @@ export function ownRevisions(
           ...(keep !== undefined && { keep }),
           ...(dryRun !== undefined && { dryRun }),
           usersOf: hooks.allUsersOf,
+          bundles: hooks.bundles,
           lock: (one, dry) => lockForCollection(layout, one, dry),
           onForgotten: () => hooks.onChanged(),
           onRemoved: (blob) => hooks.onReplaced(blob),

@@ -2,6 +2,8 @@ import { z } from 'zod';
 import type { Digest } from '../../core/digest.js';
 import { CalyxError } from '../../core/errors.js';
 import { DEFAULT_REF, formatModelName, parseModelName, type ModelName } from '../../core/names.js';
+import { BundledBlobs } from '../../catalog/bundles/bundled-blobs.js';
+import { Content } from '../../catalog/content.js';
 import { DiskCatalog, refSchema } from '../../catalog/catalog-reader.js';
 import { publishStaged, type Published } from '../../catalog/publish.js';
 import { checkRemovable, removeModel, type Removed } from '../../catalog/remove.js';
@@ -44,13 +46,15 @@ export interface StoreManager extends RevisionManager {
 
 /** What a running store wants to know, and knows itself, of changes to its catalog. */
 export interface ManagerHooks {
-  /** Told of each blob whose file was replaced or removed. */
+  /** Told of each blob, and each bundle of chunks, whose file was replaced or removed. */
   onReplaced(blob: Digest): Promise<void>;
   /** Told after the catalog has changed. */
   onChanged(): void;
   /** Who has mounted a model and uses it now. */
   usersOf(model: ModelName): readonly RevisionUser[];
   readonly allUsersOf: UsersOf;
+  /** Which blobs readers find in bundles of chunks. */
+  readonly bundled?: BundledBlobs;
   /** Signs what a ref says; without it, refs that move have no signature. */
   readonly sign?: SignRef;
   /** Does one change at a time, if others change the catalog too; see {@link oneAtATime}. */
@@ -86,6 +90,8 @@ export function ownManager(
   hooks: ManagerHooks = NO_HOOKS,
 ): StoreManager {
   const inTurn = hooks.inTurn ?? oneAtATime(() => hooks.onChanged());
+  const bundled = hooks.bundled ?? new BundledBlobs(layout);
+  const content = new Content(layout, catalog, bundled, (blob) => hooks.onReplaced(blob));
   // Who has read by HTTP may be done; who is reading is not.
   const readersNow = async (model: ModelName): Promise<readonly RevisionUser[]> => {
     const survey = await surveyModel(layout, catalog, model, wallClock.now()).catch(ifDamaged);
@@ -93,16 +99,15 @@ export function ownManager(
     return users.filter(({ open, node }) => open > 0 && node !== true);
   };
   return {
-    ...ownRevisions(layout, catalog, hooks, inTurn),
-    publish: (model) =>
-      inTurn(() => publishStaged(layout, model, (blob) => hooks.onReplaced(blob), hooks.sign)),
+    ...ownRevisions(layout, catalog, { ...hooks, bundles: content.bundles }, inTurn),
+    publish: (model) => inTurn(async () => publishStaged(layout, model, await content.keeper(), hooks.sign)),
     remove: (model, force) =>
       inTurn(async () => {
         await hooks.mayRemove?.(model);
         if (!force) checkUnused(model, [...hooks.usersOf(model), ...(await readersNow(model))]);
         const removed = await removeModel(layout, catalog, model);
         for (const blob of removed.blobs) await hooks.onReplaced(blob);
-        return removed;
+        return { ...removed, bytes: removed.bytes + (await content.free()) };
       }),
   };
 }

@@ -1,9 +1,13 @@
 import { z } from 'zod';
+import { chunksOfFile, filesByContent } from '../../catalog/bundles/chunk-places.js';
+import { readContentLayout } from '../../catalog/content-layout.js';
+import type { Manifest } from '../../catalog/manifest.js';
 import type { DiskCatalog } from '../../catalog/catalog-reader.js';
 import { contentsOf, type UsersOf } from '../../catalog/gc/choose-expired.js';
 import { surveyModel } from '../../catalog/gc/model-survey.js';
 import type { StoreLayout } from '../../catalog/store-layout.js';
 import { revisionNames } from '../../catalog/stored-revisions.js';
+import type { Digest } from '../../core/digest.js';
 import { wallClock } from '../../core/clock.js';
 import { formatModelName, type ModelName } from '../../core/names.js';
 
@@ -51,15 +55,19 @@ export async function summarizeRevisions(
   await revisionNames(layout, catalog, model);
   const survey = await surveyModel(layout, catalog, model, wallClock.now());
   const contents = contentsOf(survey);
-  const holders = new Map<string, number>();
-  for (const { blobs } of contents)
-    for (const blob of new Set(blobs)) holders.set(blob, (holders.get(blob) ?? 0) + 1);
+  const inChunks = (await readContentLayout(layout)) === 'chunks';
+  const shares = new Map(
+    survey.revisions.map(({ revision }) => [revision, piecesOf(survey.manifests.get(revision), inChunks)]),
+  );
+  const holders = new Map<Digest, number>();
+  for (const pieces of shares.values())
+    for (const digest of pieces.keys()) holders.set(digest, (holders.get(digest) ?? 0) + 1);
   const users = usersOf?.(model, contents);
   const named = (names: ReadonlyMap<string, { readonly revision: string }>, revision: string): string[] =>
     [...names].filter(([, target]) => target.revision === revision).map(([name]) => name);
   return survey.revisions.map(({ revision, publishedAt }) => {
     const files = survey.manifests.get(revision)?.files ?? [];
-    const sizes = new Map(files.map(({ blob, size }) => [blob, size]));
+    const pieces = [...(shares.get(revision) ?? [])];
     return {
       model: formatModelName(model),
       revision,
@@ -67,7 +75,7 @@ export async function summarizeRevisions(
       pins: named(survey.pins, revision),
       publishedAt: new Date(publishedAt).toISOString(),
       bytes: files.reduce((sum, { size }) => sum + size, 0),
-      ownBytes: [...sizes].reduce((sum, [blob, size]) => sum + (holders.get(blob) === 1 ? size : 0), 0),
+      ownBytes: pieces.reduce((sum, [digest, size]) => sum + (holders.get(digest) === 1 ? size : 0), 0),
       users:
         users === undefined
           ? null
@@ -81,4 +89,11 @@ export async function summarizeRevisions(
               })),
     };
   });
+}
+
+/** What a revision is made of that others may share, with sizes in bytes: its chunks, or its files. */
+function piecesOf(manifest: Manifest | undefined, inChunks: boolean): Map<Digest, number> {
+  const files = manifest === undefined ? [] : filesByContent(manifest);
+  if (!inChunks) return new Map(files.map(({ blob, size }) => [blob, size]));
+  return new Map(files.flatMap(chunksOfFile).map(({ digest, length }) => [digest, length]));
 }

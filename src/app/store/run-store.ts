@@ -1,7 +1,15 @@
 import { resolve } from 'node:path';
 import type { Logger } from 'pino';
+import { BundledBlobs } from '../../catalog/bundles/bundled-blobs.js';
+import { convertToChunks } from '../../catalog/bundles/convert-to-chunks.js';
 import { CachedCatalog } from '../../catalog/cached-catalog.js';
-import { DiskCatalog } from '../../catalog/catalog-reader.js';
+import { DiskCatalog, FirstOf } from '../../catalog/catalog-reader.js';
+import {
+  checkContentLayout,
+  readContentLayout,
+  writeContentLayout,
+  type ContentLayout,
+} from '../../catalog/content-layout.js';
 import { OriginIndex } from '../../catalog/origin/origin-index.js';
 import { repairHubRefs } from '../../catalog/publish.js';
 import { checkRefs, signRefs, type SignRef } from '../../catalog/sign-refs.js';
@@ -31,6 +39,7 @@ import { acquireOwnership } from '../../storage/files/ownership.js';
 import { CoalesceLayer } from '../../storage/layers/coalesce.js';
 import { MeterLayer } from '../../storage/layers/meter.js';
 import { RouteLayer } from '../../storage/layers/route.js';
+import { BundleSource } from '../../storage/sources/bundle-source.js';
 import { DirectorySource } from '../../storage/sources/directory-source.js';
 import type { SecuredAccess } from '../node/secured-access.js';
 import { liesInOrigin, warnWithoutOrigin } from '../origin/lies-in-origin.js';
@@ -67,6 +76,8 @@ export interface StoreConfig {
   readonly nfsOptional?: boolean;
   /** Makes it a replica: a store of this cluster, whose token must be one of role admin for all models. */
   readonly replicaOf?: SecuredAccess | undefined;
+  /** How the data directory is to keep content. @default as it does, which is as files if nothing was said before */
+  readonly contentLayout?: ContentLayout | undefined;
   /** Object storage in which models lie that are not in the data directory. */
   readonly origin?: OriginConfig | undefined;
   readonly logger: Logger;
@@ -119,11 +130,18 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
   if (config.nfs !== undefined) checkNfsConfig(config.nfs);
   const layout = new StoreLayout(resolve(config.dataDirectory));
   const index = new OriginIndex();
-  const catalog = new DiskCatalog(layout, index);
+  const bundled = new BundledBlobs(layout);
+  const catalog = new DiskCatalog(layout, new FirstOf(bundled, index));
   const hasOrigin = config.origin !== undefined;
   const pool = new BufferPool({ budgetBytes: POOL_BYTES + (hasOrigin ? ORIGIN_POOL_BYTES : 0) });
   const directory = new DirectorySource(layout.root, (blob) => catalog.locate(blob), pool);
-  const meter = new MeterLayer(directory);
+  const bundles = new BundleSource(
+    layout.root,
+    (blob) => bundled.runs(blob),
+    (id) => layout.bundle(id),
+    pool,
+  );
+  const meter = new MeterLayer(new RouteLayer(bundles, (blob) => bundled.has(blob), directory));
   const management = new Later<Management>();
   const ownership = await acquireOwnership(layout.owners, {
     description: `calyx store (process ${process.pid})`,
@@ -137,6 +155,8 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
     for (const closer of closers.splice(0)) await closer();
   };
   try {
+    await bringToLayout(config, layout, catalog);
+    await bundled.refresh(catalog);
     const origin = await originOf(config, { layout, catalog, index, pool, logger: config.logger });
     const source = new CoalesceLayer(
       origin === undefined ? meter : new RouteLayer(origin.source, (blob) => origin.has(blob), meter),
@@ -163,8 +183,10 @@ export async function runStore(config: StoreConfig): Promise<RunningStore> {
           mayRemove: (model) => checkNotInOrigin(origin, layout, catalog, model),
           onReplaced: async (blob) => {
             await directory.forget(blob);
+            await bundles.forget(blob);
             await origin?.look(blob);
           },
+          bundled,
           onChanged: () => shown.invalidate(),
           usersOf: (model) => usage.nfs.usersOf(model),
           allUsersOf,
@@ -303,6 +325,30 @@ function openGateFor(config: StoreConfig, layout: StoreLayout): Promise<StoreGat
   const names = certificateNames(config);
   if (access === undefined) return openGate(layout, names, logger);
   return openReplicaGate({ layout, names, access, logger, signal });
+}
+
+/**
+ * Brings the data directory to the layout that is wanted, before anybody reads from it.
+ *
+ * @throws CalyxError `usage` for a layout that it cannot be brought to
+ */
+async function bringToLayout(
+  { contentLayout, origin, logger }: StoreConfig,
+  layout: StoreLayout,
+  catalog: DiskCatalog,
+): Promise<void> {
+  const now = await readContentLayout(layout);
+  const wanted = contentLayout ?? now;
+  checkContentLayout(layout, now, wanted);
+  if (wanted === 'files') return;
+  if (origin !== undefined)
+    throw new CalyxError('usage', `${layout.root} keeps chunks, which does not go with --origin`, {
+      hint: 'give the store before the bucket a data directory of its own: --data DIRECTORY',
+    });
+  // From now on what is added is kept as chunks, so what is left of plain files can only become less.
+  if (now !== wanted) await writeContentLayout(layout, wanted);
+  const models = await convertToChunks(layout, catalog);
+  if (models.length > 0) logger.info({ models }, 'plain files were turned into chunks');
 }
 
 /**

@@ -6,7 +6,8 @@ import { listNames, type DiskCatalog } from '../catalog-reader.js';
 import type { StoreLayout } from '../store-layout.js';
 import { chooseExpired, type KeptRevision, type UsersOf } from './choose-expired.js';
 import { doomedContent, type DoomedContent, type DoomedFile } from './doomed-content.js';
-import { strayRecords } from './stray-records.js';
+import { collectBundles, type BundleOptions } from './collect-bundles.js';
+import { neededManifests, strayRecords } from './stray-records.js';
 import { surveyModel, type ModelSurvey } from './model-survey.js';
 import { forgetRevision, removeDoomed, removeFiles } from './remove-doomed.js';
 
@@ -32,6 +33,8 @@ export interface GarbageOptions {
   readonly onForgotten: () => void;
   /** Told of each blob whose file was removed. */
   readonly onRemoved: (blob: Digest) => Promise<void>;
+  /** For a directory that keeps chunks: what readers find there, and who is told of bundles that are gone. */
+  readonly bundles?: Pick<BundleOptions, 'blobs' | 'onRemoved'> | undefined;
   /** The time of day, for what is old. @default the machine's */
   readonly now?: number;
 }
@@ -91,6 +94,7 @@ class Collection {
     const { only } = this.#options;
     for (const model of await allModels(this.#layout)) if (only?.(model) !== false) await this.#model(model);
     await this.#records();
+    await this.#bundles();
     return {
       removed: this.#removed,
       kept: this.#kept,
@@ -176,10 +180,11 @@ class Collection {
     return bytes;
   }
 
+  readonly #isGone = (model: ModelName, revision: string): boolean =>
+    this.#gone.has(`${formatModelName(model)}@${revision}`);
+
   async #records(): Promise<void> {
-    const isGone = (model: ModelName, revision: string): boolean =>
-      this.#gone.has(`${formatModelName(model)}@${revision}`);
-    const { manifests, unfinished } = await strayRecords(this.#layout, isGone, this.#now);
+    const { manifests, unfinished } = await strayRecords(this.#layout, this.#isGone, this.#now);
     for (const [what, files] of [
       ['manifests of no revision', manifests],
       ['files that were never finished', unfinished],
@@ -187,6 +192,24 @@ class Collection {
       if (files.length === 0) continue;
       if (!this.#dryRun) await removeFiles(files);
       this.#leftovers.push({ what, bytes: this.#free(files) });
+    }
+  }
+
+  async #bundles(): Promise<void> {
+    const { bundles } = this.#options;
+    if (bundles === undefined) return;
+    const needed = await neededManifests(this.#layout, this.#isGone);
+    try {
+      // A damaged record was reported with its model.
+      if (needed === undefined) return;
+      const options = { ...bundles, needed, dryRun: this.#dryRun };
+      const { bytes, problem } = await collectBundles(this.#layout, this.#catalog, options);
+      if (bytes > 0) this.#leftovers.push({ what: 'chunks of no revision', bytes });
+      if (problem !== undefined) this.#skipped.push({ model: 'bundles of chunks', reason: problem });
+      this.#bytes += bytes;
+    } catch (error) {
+      if (!isCalyxError(error, 'corrupt', 'not-found', 'unreadable')) throw error;
+      this.#skipped.push({ model: 'bundles of chunks', reason: error.message });
     }
   }
 }

@@ -1,5 +1,5 @@
 import { lstat, readdir, readlink } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Digest } from '../../core/digest.js';
 import { isCalyxError, systemCode } from '../../core/errors.js';
 import { cacheFolder, isRevisionId, type ModelName } from '../../core/names.js';
@@ -71,7 +71,7 @@ export async function surveyModel(
     ...{ model, refs, pins, revisions, unfinished, manifests },
     begun: (await listNames(layout.allRemoving)).includes(cacheFolder(model)),
     staging: await surveyStaging(layout.staging(model), now),
-    foreign: await foreignBlobs(dirname(layout.snapshot(model, 'any')), ours),
+    foreign: await foreignBlobs(layout, model, ours),
   };
 }
 
@@ -94,8 +94,16 @@ async function surveyStaging(directory: string, now: number): Promise<StagingSur
   return { stale: now - changedAt > STALE_MS, files };
 }
 
-/** The data directory is a cache that other programs may fill too: what their snapshots show is not ours to judge. */
-async function foreignBlobs(snapshots: string, ours: ReadonlySet<string>): Promise<Set<Digest>> {
+/**
+ * Blobs that snapshots lead to which are not of our revisions. The data directory is a cache that other programs may fill too: what they
+ * show is not ours to judge.
+ */
+export async function foreignBlobs(
+  layout: StoreLayout,
+  model: ModelName,
+  ours: ReadonlySet<string>,
+): Promise<Set<Digest>> {
+  const snapshots = layout.snapshots(model);
   const blobs = new Set<Digest>();
   for (const revision of await listNames(snapshots)) {
     if (ours.has(revision)) continue;

@@ -84,9 +84,14 @@ async function finish(layout: StoreLayout, model: ModelName): Promise<void> {
     if (named !== undefined && records.includes(`${named.trim()}.json`)) await rm(hubRef, { force: true });
   }
   for (const name of records) await rm(join(removing, name), { force: true });
-  const inCache = ['snapshots', 'blobs', 'refs'].map((name) => join(layout.model(model), name));
-  for (const directory of [removing, layout.revisions(model), ...inCache, layout.model(model)])
-    await rmdir(directory).catch(ifStays);
+  for (const directory of [removing, layout.revisions(model)]) await rmdir(directory).catch(ifStays);
+  await removeEmptyFolders(layout, model);
+}
+
+/** Removes what is empty of a model's part of the Hugging Face cache layout. */
+export async function removeEmptyFolders(layout: StoreLayout, model: ModelName): Promise<void> {
+  const folders = ['snapshots', 'blobs', 'refs'].map((name) => join(layout.model(model), name));
+  for (const directory of [...folders, layout.model(model)]) await rmdir(directory).catch(ifStays);
 }
 
 function ifMissing(error: unknown): undefined {

@@ -47,10 +47,10 @@ export async function strayRecords(
   return { manifests, unfinished };
 }
 
-/** Undefined if it cannot be told because a record is damaged. */
-async function neededManifests(
+/** The manifests of all revisions; undefined if it cannot be told because a record is damaged. */
+export async function neededManifests(
   layout: StoreLayout,
-  isGone: (model: ModelName, revision: string) => boolean,
+  isGone: (model: ModelName, revision: string) => boolean = () => false,
 ): Promise<Set<Digest> | undefined> {
   const needed = new Set<Digest>();
   for (const root of [layout.allRevisions, layout.allRemoving]) {

@@ -1,8 +1,8 @@
 import type { Extent } from '../../core/byte-range.js';
 import { isCalyxError } from '../../core/errors.js';
 import type { ModelName } from '../../core/names.js';
-import { sizeOf } from '../../storage/files/size-of.js';
 import { DiskCatalog } from '../catalog-reader.js';
+import { KeptContent } from '../kept-content.js';
 import type { ManifestFile } from '../manifest.js';
 import type { StoreLayout } from '../store-layout.js';
 import { storedRevisions } from '../stored-revisions.js';
@@ -12,13 +12,13 @@ import type { SourceFile } from './scan.js';
 
 /** Recognises files whose content a model's revisions have already, so that they need not be copied again. */
 export class PublishedContent {
-  readonly #layout: StoreLayout;
+  readonly #kept: KeptContent;
   readonly #model: ModelName;
   /** By path, the newest first. */
   readonly #files = new Map<string, ManifestFile[]>();
 
   private constructor(layout: StoreLayout, model: ModelName) {
-    this.#layout = layout;
+    this.#kept = new KeptContent(layout);
     this.#model = model;
   }
 
@@ -48,7 +48,7 @@ export class PublishedContent {
     for (const known of this.#files.get(file.path) ?? []) {
       const { size, blob, chunkDigests } = known;
       if (size !== file.size || !isCutAlike(known.tensors, tensors)) continue;
-      if ((await sizeOf(this.#layout.blob(this.#model, blob))) !== size) continue;
+      if (!(await this.#kept.has(this.#model, known))) continue;
       const job = { path: file.realPath, size, tensors: tensors.map(plain), chunkDigests, untilBad: true };
       const bad = await pool.check(job, () => undefined);
       if (bad.length === 0) return { blob, chunkDigests };

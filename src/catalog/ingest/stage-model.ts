@@ -10,6 +10,7 @@ import { bootId, writeFileAtomically } from '../../storage/files/durable.js';
 import type { ModelWeights } from '../../weights/model-directory.js';
 import { encodeManifest, manifestIds } from '../manifest-codec.js';
 import { fileCuts, Manifest, type ManifestFile } from '../manifest.js';
+import { KeptContent } from '../kept-content.js';
 import { parseSliceSpec } from '../slice-spec.js';
 import type { StoreLayout } from '../store-layout.js';
 import type { HashResult } from './hash-file.js';
@@ -70,8 +71,18 @@ export async function stageModel(layout: StoreLayout, options: StageOptions): Pr
   const journal = await StagingJournal.open(join(staging, STAGED.journal));
   const inside = weightFiles(weights);
   const cutOf = (file: SourceFile): readonly Extent[] => fileCuts(inside.get(file.path) ?? NO_WEIGHTS);
+  const kept = new KeptContent(layout);
   const found = await Promise.all(
-    files.map((file) => findStaged(layout, model, file, journal.find(file, cutOf(file)))),
+    files.map(async (file) => {
+      const result = journal.find(file, cutOf(file));
+      if (result === undefined) return undefined;
+      const content = { ...result, size: file.size };
+      const there =
+        (await sizeOf(join(blobs, result.blob))) === file.size ||
+        (await kept.hasCut(model, content, cutOf(file)));
+      // Brought into the staging area by an earlier run, or published with this model already.
+      return there ? result : undefined;
+    }),
   );
   const isMissing = (_: unknown, index: number): boolean => found[index] === undefined;
   options.onTotal?.(bytesOf(files.filter(isMissing)));
@@ -149,19 +160,6 @@ export async function readSource(
 ): Promise<ModelSource> {
   refuseSliceName(model);
   return readModelSource(directory, wanted);
-}
-
-/** A file that an earlier run has brought into the staging area, or that is already published with this model. */
-async function findStaged(
-  layout: StoreLayout,
-  model: ModelName,
-  file: SourceFile,
-  result: HashResult | undefined,
-): Promise<HashResult | undefined> {
-  if (result === undefined) return undefined;
-  const places = [join(layout.staging(model), STAGED.blobs, result.blob), layout.blob(model, result.blob)];
-  for (const place of places) if ((await sizeOf(place)) === file.size) return result;
-  return undefined;
 }
 
 /** @throws CalyxError `usage` for `ORG/NAME_blocks_4-8`, which means a slice */
